@@ -1,0 +1,55 @@
+# One image for the service and the indexer: `serve` (the default) and `index --watch ...` are commands of the same program.
+# docs/deploy.md says how to build and run it.
+
+FROM python:3.11-slim-bookworm AS builder
+
+# An additional package index for pip: PyTorch's index of CPU wheels makes the image several gigabytes smaller.
+ARG PIP_EXTRA_INDEX_URL
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/venv
+ENV PATH=/opt/venv/bin:$PATH
+WORKDIR /srv/image2search
+
+# The dependencies alone first, so that a change of the code does not install them again.
+# Editable: `app` and `indexer` stay here, beside the demo model, and are filled in below.
+COPY pyproject.toml constraints.txt ./
+RUN mkdir app indexer && touch README.md app/__init__.py indexer/__init__.py \
+    && pip install --constraint constraints.txt --editable .
+
+COPY app ./app
+COPY indexer ./indexer
+RUN python -m compileall -q app indexer
+
+
+FROM python:3.11-slim-bookworm
+
+RUN groupadd --gid 10001 image2search \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /cache --shell /usr/sbin/nologin image2search \
+    && mkdir -p /srv/image2search/data /cache \
+    && chown 10001:10001 /srv/image2search/data /cache
+
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HF_HOME=/cache/huggingface \
+    HOST=0.0.0.0 \
+    PORT=8000
+
+WORKDIR /srv/image2search
+COPY --from=builder /opt/venv /opt/venv
+COPY --from=builder /srv/image2search ./
+COPY scripts/fill_bucket.py ./scripts/
+COPY models/demo-clip ./models/demo-clip
+COPY samples ./samples
+
+USER 10001:10001
+VOLUME ["/srv/image2search/data", "/cache"]
+EXPOSE 8000
+
+# The service alone answers this; whoever runs the indexer from this image turns it off (docker-compose.yml does).
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['PORT'] + '/health/live', timeout=4)"]
+
+ENTRYPOINT ["image2search"]
+CMD ["serve"]

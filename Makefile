@@ -1,0 +1,51 @@
+# make demo    a service over the sample pictures on http://localhost:8000 (PORT= changes it)
+# make serve   the service, as .env says          make index   bring the index up to date, as .env says
+# make check   all that CI runs                   make test    the tests alone
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo serve index test check lint format clean
+
+demo: $(VENV)/.runtime
+	@$(BIN)/image2search demo
+
+serve: $(VENV)/.runtime
+	@$(BIN)/image2search serve
+
+index: $(VENV)/.runtime
+	@$(BIN)/image2search index
+
+test: $(VENV)/.dev
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --cov --cov-report term-missing:skip-covered --cov-fail-under 90
+
+check: lint test
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "image2search needs Python 3.11 or newer: set PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing image2search into $(VENV) (once, a few minutes)..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing what the tests need into $(VENV) (once)..."
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.runtime

@@ -1,0 +1,47 @@
+"""The only place that picks concrete classes."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.catalog.catalog import Catalog
+from app.errors import InvalidSettings
+from app.settings import ModelSettings, Settings, StorageSettings
+from app.storage.base import ObjectStore
+from app.storage.local import LocalStore
+from app.storage.s3 import S3Store
+
+if TYPE_CHECKING:
+    from app.models.base import Embedder
+
+
+@dataclass(frozen=True)
+class Components:
+    """The parts of a running image2search, ready to use."""
+
+    settings: Settings
+    store: ObjectStore
+    embedder: "Embedder"
+    catalog: Catalog
+
+
+def build(settings: Settings) -> Components:
+    """Make every part. Raises InvalidSettings, ModelUnavailable."""
+    store = open_store(settings.storage)
+    return Components(settings, store, load_embedder(settings.model), Catalog(store, settings.index))
+
+
+def load_embedder(settings: ModelSettings) -> "Embedder":
+    """The model that `MODEL` names, ready to encode. Raises ModelUnavailable."""
+    from app.models.embedder import TorchEmbedder  # torch takes seconds to import, and storage needs none of it
+
+    return TorchEmbedder.load(settings)
+
+
+def open_store(settings: StorageSettings) -> ObjectStore:
+    """The object store that `STORAGE_URL` names. Raises InvalidSettings."""
+    scheme = settings.url.partition("://")[0]
+    if scheme == "file":
+        return LocalStore.from_url(settings.url)
+    if scheme == "s3":
+        return S3Store(settings)
+    raise InvalidSettings(f"STORAGE_URL={settings.url} has no known scheme. Use file://folder or s3://bucket.")

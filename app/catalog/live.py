@@ -1,0 +1,90 @@
+"""What the service searches: the newest generation that could be verified."""
+
+import logging
+import threading
+import time
+
+from app.catalog.catalog import Catalog, mismatch_message
+from app.catalog.changes import Snapshot
+from app.catalog.pointer import Pointer
+from app.errors import AppError, IndexCorrupt, IndexMismatch, IndexNotReady
+from app.types import ModelIdentity
+
+log = logging.getLogger(__name__)
+
+DAMAGE_RETRY_S = 60
+"""Somebody may restore a damaged file under the same pointer."""
+
+NOTHING_YET = "No index has been published yet. Run `image2search index`."
+
+
+class LiveCatalog:
+    """Holds one snapshot and swaps it for a newer one whole. Any thread may read `current` at any time."""
+
+    def __init__(self, catalog: Catalog, model: ModelIdentity) -> None:
+        self._catalog = catalog
+        self._model = model
+        self._snapshot: Snapshot | None = None
+        self._problem: str | None = NOTHING_YET
+        self._refreshing = threading.Lock()
+        self._damaged = ("", 0.0)
+        """Token of the state that could not be read, and until when it is left alone (monotonic seconds)."""
+
+    @property
+    def current(self) -> Snapshot:
+        """The snapshot to search. Raises IndexNotReady, with the reason, while there is none."""
+        if self._snapshot is None:
+            raise IndexNotReady(self._problem or NOTHING_YET)
+        return self._snapshot
+
+    @property
+    def problem(self) -> str | None:
+        """Why the newest published state is not the one that is served; None when it is."""
+        return self._problem
+
+    def refresh(self) -> None:
+        """Look for a newer generation. Whatever is wrong with it, the last good one stays."""
+        with self._refreshing:
+            try:
+                self._follow(self._catalog.pointer())
+            except AppError as error:
+                self._report(str(error))
+
+    def _follow(self, pointer: Pointer | None) -> None:
+        if pointer is None:
+            self._report(NOTHING_YET if self._snapshot is None else "The published index is gone from the bucket.")
+        elif self._snapshot is not None and pointer.token == self._snapshot.pointer.token:
+            self._problem = None
+        elif not self._is_known_damage(pointer):
+            self._check_model(pointer)
+            self._swap(self._load(pointer))
+
+    def _is_known_damage(self, pointer: Pointer) -> bool:
+        """Whether these files were found damaged a moment ago: they may be large, and are not read at every poll."""
+        token, until = self._damaged
+        return pointer.token == token and time.monotonic() < until
+
+    def _check_model(self, pointer: Pointer) -> None:
+        if pointer.model.fingerprint != self._model.fingerprint:
+            raise IndexMismatch(mismatch_message(pointer.model, self._model))
+
+    def _load(self, pointer: Pointer) -> Snapshot | None:
+        try:
+            return self._catalog.load(self._snapshot)
+        except IndexCorrupt:
+            self._damaged = pointer.token, time.monotonic() + DAMAGE_RETRY_S
+            raise
+
+    def _swap(self, newest: Snapshot | None) -> None:
+        if newest is None:
+            return
+        self._check_model(newest.pointer)
+        pointer = newest.pointer
+        log.info("Serving generation %s, journal %d: %d pictures.", pointer.generation, pointer.journal, pointer.count)
+        self._snapshot = newest
+        self._problem = None
+
+    def _report(self, problem: str) -> None:
+        if problem != self._problem:
+            log.warning("%s", problem)
+        self._problem = problem

@@ -1,0 +1,112 @@
+"""`_index/current.json`: the one object that says which generation is published.
+
+It is only ever replaced by compare-and-swap. It names every file it relies on with size and sha256, and carries a
+unique token: a writer that is told it lost reads the pointer back and knows by the token whether it had won after all.
+"""
+
+import uuid
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from app.catalog.keys import GENERATION, POINTER_KEY
+from app.errors import IndexCorrupt, ObjectNotFound, PreconditionFailed, StorageUnavailable
+from app.storage.base import ObjectStore
+from app.types import ModelIdentity
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A file that the generation relies on, and how to tell that it is whole."""
+
+    key: str
+    size_bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, key: str, data: bytes) -> "FileEntry":
+        return cls(key, len(data), sha256(data).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """The published state. `files` holds the index, the metadata, then the journals in the order to apply them."""
+
+    generation: str
+    token: str
+    model: ModelIdentity
+    count: int
+    journal: int
+    """Number of the last journal, 0 for none."""
+    created_at: float
+    """Seconds since the epoch, UTC, of this publication."""
+    files: tuple[FileEntry, ...]
+    previous: tuple[str, ...] = ()
+    """Older generations that are kept, newest first."""
+
+    def to_json(self) -> bytes:
+        fields = asdict(self)
+        model = fields.pop("model")
+        return orjson.dumps({"format": FORMAT, **fields, **model}, option=orjson.OPT_INDENT_2)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Pointer":
+        """Raises IndexCorrupt."""
+        try:
+            fields: dict[str, Any] = orjson.loads(data)
+            version = fields.pop("format")
+            model = ModelIdentity(**{name: fields.pop(name) for name in ModelIdentity.__dataclass_fields__})
+            files = tuple(FileEntry(**entry) for entry in fields.pop("files"))
+            pointer = cls(model=model, files=files, previous=tuple(fields.pop("previous")), **fields)
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise _not_a_pointer() from error
+        if version != FORMAT:
+            raise IndexCorrupt(
+                f"{POINTER_KEY} has format {version}, this version reads {FORMAT}. Index again with --rebuild."
+            )
+        if len(files) < 2 or not GENERATION.fullmatch(str(pointer.generation)):
+            raise _not_a_pointer()
+        return pointer
+
+
+def _not_a_pointer() -> IndexCorrupt:
+    return IndexCorrupt(f"{POINTER_KEY} is no pointer to a generation. Restore it, or index again with --rebuild.")
+
+
+def generation_name(number: int) -> str:
+    """A name that sorts by number and that no other writer picks."""
+    return f"{number:08d}-{new_token()[:8]}"
+
+
+def new_token() -> str:
+    return uuid.uuid4().hex
+
+
+def read_pointer(store: ObjectStore) -> tuple[Pointer, str] | None:
+    """The pointer and its etag, None where nothing was ever published. Raises IndexCorrupt, StorageUnavailable."""
+    try:
+        stored = store.get(POINTER_KEY)
+    except ObjectNotFound:
+        return None
+    return Pointer.from_json(stored.data), stored.etag
+
+
+def swap_pointer(store: ObjectStore, pointer: Pointer, expected_etag: str | None) -> str:
+    """Publish `pointer` in place of the state with `expected_etag` (None: of nothing) and return its etag.
+
+    Raises PreconditionFailed when another writer was first, StorageUnavailable when it can't be known.
+    """
+    body = pointer.to_json()
+    try:
+        if expected_etag is None:
+            return store.put(POINTER_KEY, body, content_type="application/json", if_none_match=True)
+        return store.put(POINTER_KEY, body, content_type="application/json", if_match=expected_etag)
+    except (PreconditionFailed, StorageUnavailable):
+        published = read_pointer(store)
+        if published is not None and published[0].token == pointer.token:
+            return published[1]
+        raise

@@ -1,0 +1,119 @@
+"""Every error this project raises on purpose.
+
+AppError
+├── InvalidInput
+│   ├── InvalidImage
+│   ├── ImageTooLarge
+│   └── UnsupportedImageType
+├── NotFound
+│   ├── ObjectNotFound
+│   ├── ImageNotFound
+│   ├── FolderNotFound
+│   └── JobNotFound
+├── Conflict
+│   ├── PreconditionFailed
+│   └── IndexBusy
+├── Unavailable
+│   ├── StorageUnavailable
+│   ├── IndexNotReady
+│   └── Overloaded
+├── IndexCorrupt
+├── IndexMismatch
+├── ShrinkRefused
+├── ModelUnavailable
+└── InvalidSettings
+
+No HTTP here: `app.api.errors` maps each class to a status in one table. The message says what was wrong and what to do.
+"""
+
+
+class AppError(Exception):
+    """Base of the tree; `str(error)` is a sentence for the person who can act on it."""
+
+
+class InvalidInput(AppError):
+    """The caller sent something that can't be used as it is."""
+
+
+class InvalidImage(InvalidInput):
+    """The bytes are no picture, or a damaged one."""
+
+
+class ImageTooLarge(InvalidInput):
+    """More bytes or pixels than the limits allow."""
+
+
+class UnsupportedImageType(InvalidInput):
+    """A file of a kind that isn't among the supported formats."""
+
+
+class NotFound(AppError):
+    """What was named does not exist."""
+
+
+class ObjectNotFound(NotFound):
+    """No object under that key."""
+
+
+class ImageNotFound(NotFound):
+    """No indexed picture with that id."""
+
+
+class FolderNotFound(NotFound):
+    """No indexed picture lies in that folder."""
+
+
+class JobNotFound(NotFound):
+    """No index job with that id."""
+
+
+class Conflict(AppError):
+    """Somebody else got there first."""
+
+
+class PreconditionFailed(Conflict):
+    """A conditional write lost: the object changed, exists already or is gone."""
+
+
+class IndexBusy(Conflict):
+    """Another index run holds the bucket's lock."""
+
+
+class Unavailable(AppError):
+    """Works later without a change by the caller."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StorageUnavailable(Unavailable):
+    """The object storage did not answer, or refused."""
+
+
+class IndexNotReady(Unavailable):
+    """No generation is loaded yet."""
+
+
+class Overloaded(Unavailable):
+    """A bounded queue is full."""
+
+
+class IndexCorrupt(AppError):
+    """A file of a generation is missing, torn or not what the pointer says."""
+
+
+class IndexMismatch(AppError):
+    """The index was made by another model than the one that is loaded."""
+
+
+class ShrinkRefused(AppError):
+    """A listing lost so many pictures that removing them needs a person's word."""
+
+
+class ModelUnavailable(AppError):
+    """The model can't be loaded."""
+
+
+class InvalidSettings(AppError):
+    """A setting has a value that can't work."""

@@ -1,0 +1,39 @@
+"""English singular and plural of one word, as folder names and queries mix them."""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import inflect
+
+SHORTEST_NOUN = 3
+"""Letters. Below it the rules of English meet pronouns and articles (`it` -> `they`, `a` -> `some`)."""
+
+
+@lru_cache(maxsize=4096)
+def forms_of(word: str) -> frozenset[str]:
+    """The casefolded word with its plurals and its singulars: `leaf` and `leaves`, `person`, `persons` and `people`.
+
+    A singular counts only when its own plural leads back, because rules that cut endings invent words.
+    """
+    if len(word) < SHORTEST_NOUN or not (word.isascii() and word.isalpha()):
+        return frozenset({word})
+    forms = {word, *_plurals(word)}
+    singular = _engines()[0].singular_noun(word)
+    if singular and word in _plurals(singular):
+        forms |= {singular, *_plurals(singular)}
+    return frozenset(forms)
+
+
+def _plurals(word: str) -> set[str]:
+    return {str(engine.plural_noun(word)).casefold() for engine in _engines()}
+
+
+@lru_cache(maxsize=1)
+def _engines() -> "tuple[inflect.engine, inflect.engine]":
+    """Modern English (`cactuses`) and classical (`cacti`)."""
+    import inflect  # takes a second, which what never searches by text can save
+
+    modern, classical = inflect.engine(), inflect.engine()
+    classical.classical(all=True)
+    return modern, classical

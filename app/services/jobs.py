@@ -1,0 +1,218 @@
+"""Index runs that the service starts: `python -m indexer`, one at a time, each in a process of its own.
+
+The indexer prints one JSON object a line: `{"phase", "done", "total"}` while it works, `{"report": {...}}` at the end,
+or `{"error": {"type", "message"}}`; whatever else goes wrong is the last line of its standard error.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from app.errors import IndexBusy, JobNotFound, Unavailable
+
+log = logging.getLogger(__name__)
+
+HISTORY = 50
+"""Jobs remembered, the running one included."""
+
+MAX_LINE_BYTES = 64 << 20
+"""The report is one line that names every skipped picture."""
+
+STOP_TIMEOUT_S = 60.0
+"""How long a stopped run may take to publish what it has done."""
+
+MAX_ERROR_CHARS = 1000
+
+COMMAND = (sys.executable, "-m", "indexer", "--progress", "json")
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass
+class Job:
+    """One index run, from the request that started it to its report."""
+
+    id: str
+    state: JobState = JobState.QUEUED
+    progress: dict[str, Any] | None = None
+    report: dict[str, Any] | None = None
+    error: str | None = None
+    created_at: float = field(default_factory=time.time)
+    """Seconds since the epoch, UTC."""
+    finished_at: float | None = None
+
+    def finish(self, error: str | None) -> None:
+        self.error = error
+        self.finished_at = time.time()
+        self.state = JobState.FAILED if error else JobState.SUCCEEDED
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in (JobState.SUCCEEDED, JobState.FAILED)
+
+
+class IndexJobs:
+    """Starts, follows, remembers and stops index runs. For one event loop."""
+
+    def __init__(
+        self,
+        on_finished: Callable[[], Awaitable[None]],
+        *,
+        command: Sequence[str] = COMMAND,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self._on_finished = on_finished
+        self._command = tuple(command)
+        self._environment = {**os.environ, **(environment or {})}
+        self._jobs: dict[str, Job] = {}
+        self._process: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def start(self, *, rebuild: bool = False, allow_shrink: bool = False) -> Job:
+        """Begin a run. Raises IndexBusy naming the one that is going on, Unavailable once `stop` was called."""
+        if self._stopping:
+            raise Unavailable("The service is stopping and starts no index run any more. Ask again when it is back.")
+        for job in self._jobs.values():
+            if not job.is_over:
+                raise IndexBusy(f"Index job {job.id} is {job.state}. Follow it at /api/v1/index/jobs/{job.id}.")
+        job = Job(uuid.uuid4().hex)
+        self._remember(job)
+        options = [*(["--rebuild"] if rebuild else []), *(["--allow-shrink"] if allow_shrink else [])]
+        self._task = asyncio.create_task(self._run(job, options), name=f"index job {job.id}")
+        return job
+
+    def get(self, job_id: str) -> Job:
+        """Raises JobNotFound."""
+        try:
+            return self._jobs[job_id]
+        except KeyError:
+            raise JobNotFound(f"No index job has the id {job_id!r}; the last {HISTORY} are remembered.") from None
+
+    async def stop(self) -> None:
+        """Ask the run to stop and wait for it: it publishes what it has done. No further run is started."""
+        self._stopping = True
+        if self._task is None or self._task.done():
+            return
+        self._terminate()
+        done, _ = await asyncio.wait([self._task], timeout=STOP_TIMEOUT_S)
+        if not done and self._process is not None:
+            log.error("The index run did not stop within %s s and is killed.", STOP_TIMEOUT_S)
+            self._process.kill()
+            await self._task
+
+    def _terminate(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+
+    def _remember(self, job: Job) -> None:
+        self._jobs[job.id] = job
+        while len(self._jobs) > HISTORY:
+            del self._jobs[next(iter(self._jobs))]
+
+    async def _run(self, job: Job, options: list[str]) -> None:
+        error: str | None = "The run was lost. The service's log says why."
+        try:
+            error = await self._follow_started(job, options)
+            await self._tell_finished(job)
+        finally:
+            job.finish(error)
+            log.info("Index job %s %s.", job.id, job.state)
+
+    async def _tell_finished(self, job: Job) -> None:
+        """Whatever goes wrong with what follows a run, the run itself went as it went."""
+        try:
+            await self._on_finished()
+        except Exception:
+            log.exception("Index job %s is over, but what was to follow it failed.", job.id)
+
+    async def _follow_started(self, job: Job, options: list[str]) -> str | None:
+        """What `_follow` returns, or that there was nothing to follow."""
+        try:
+            return await self._follow(job, options)
+        except OSError as problem:
+            log.error("The indexer could not be started: %s", problem)
+            return "The indexer could not be started. The service's log says why."
+
+    async def _follow(self, job: Job, options: list[str]) -> str | None:
+        """Run the indexer to its end and return what went wrong."""
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            *options,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._environment,
+            limit=MAX_LINE_BYTES,
+            start_new_session=True,  # Ctrl-C in a terminal reaches us alone; we pass on one SIGTERM
+        )
+        self._process = process
+        job.state = JobState.RUNNING
+        if self._stopping:
+            self._terminate()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        said, last_words = await asyncio.gather(_read_progress(process.stdout, job), _last_line(process.stderr))
+        code = await process.wait()
+        self._process = None
+        if code == 0:
+            return None
+        return said or last_words or f"The indexer ended with exit code {code} and said nothing."
+
+
+async def _read_progress(stdout: asyncio.StreamReader, job: Job) -> str | None:
+    """Keep the job up to date until the indexer is silent, and return the error that it named."""
+    error = None
+    async for line in _lines(stdout):
+        match _json(line):
+            case {"report": dict(report)}:
+                job.report = report
+            case {"error": {"message": str(message)}}:
+                error = message
+            case {"phase": phase, "done": done, "total": total}:
+                job.progress = {"phase": phase, "done": done, "total": total}
+    return error
+
+
+def _json(line: bytes) -> Any:
+    """What the line says; None for one that a library printed."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+
+
+async def _last_line(stderr: asyncio.StreamReader) -> str:
+    last = ""
+    async for line in _lines(stderr):
+        text = line.decode(errors="replace").strip()
+        if text:
+            log.info("indexer: %s", text)
+            last = text
+    return last[:MAX_ERROR_CHARS]
+
+
+async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Lines to the end of the stream; one that is too long is dropped."""
+    while True:
+        line = b""
+        with contextlib.suppress(ValueError):
+            line = await stream.readline()
+            if not line:
+                return
+        yield line

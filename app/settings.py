@@ -1,0 +1,218 @@
+"""Every setting, its default and its meaning, as one frozen tree read from the environment and `.env`.
+
+Each group below reads the variables of its prefix: `settings.storage.url` is `STORAGE_URL`. Nothing is read at import;
+`load_settings` is called by the entry points.
+"""
+
+import difflib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import InvalidSettings
+
+FOREIGN_PREFIXES = (
+    *("AWS_", "COMPOSE_", "CUDA_", "HF_", "MKL_", "OMP_"),
+    *("PYTHON", "PYTORCH_", "TOKENIZERS_", "TRANSFORMERS_", "UVICORN_"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_"),
+)
+"""Variables that libraries read for themselves and that therefore may stand in `.env` too."""
+
+
+class Group(BaseSettings):
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, env_ignore_empty=True, protected_namespaces=()
+    )
+
+
+class StorageSettings(Group):
+    """Where the pictures are. Credentials and region come from boto3's own `AWS_*` variables."""
+
+    model_config = SettingsConfigDict(env_prefix="STORAGE_")
+
+    url: str = Field(
+        "file://data",
+        description="`file://folder`, or `s3://bucket` / `s3://bucket/prefix` at any S3 endpoint (`AWS_ENDPOINT_URL`)",
+    )
+    links: Literal["presigned", "public", "service"] = Field(
+        "presigned",
+        description="how results link to pictures in S3: signed for a while, by plain public address, or through us",
+    )
+    public_url: str = Field("", description="base address of public links, such as a CDN; empty: the endpoint's own")
+    link_expires_s: int = Field(3600, ge=1, le=604_800, description="how long a signed link works, seconds")
+    connect_timeout_s: float = Field(5, gt=0, description="seconds to wait for a connection")
+    read_timeout_s: float = Field(30, gt=0, description="seconds to wait for data")
+    max_attempts: int = Field(4, ge=1, description="tries of one S3 request, the first included")
+    connections: int = Field(32, ge=1, description="S3 connections kept open")
+    multipart_bytes: int = Field(32 << 20, ge=5 << 20, description="objects above this go up in parts, bytes")
+
+
+class ModelSettings(Group):
+    """Which network turns texts and pictures into vectors."""
+
+    model_config = SettingsConfigDict(env_prefix="MODEL_")
+
+    name: str = Field(
+        "demo",
+        validation_alias="MODEL",
+        description="`demo`, or any Hugging Face dual encoder (CLIP, SigLIP, ...) by name or folder",
+    )
+    revision: str = Field("main", description="branch, tag or commit of a model taken from the hub by name")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs; auto: CUDA if present")
+    threads: int = Field(0, ge=0, description="CPU threads of the model; 0: as many as there are cores")
+
+
+class ImageSettings(Group):
+    """What is accepted as a picture, in uploads and in the bucket."""
+
+    model_config = SettingsConfigDict(env_prefix="IMAGE_")
+
+    max_bytes: int = Field(20 << 20, ge=1, description="largest picture file, bytes")
+    max_pixels: int = Field(100_000_000, ge=1, description="largest picture, width x height, checked before decoding")
+
+
+class BatchSettings(Group):
+    """How concurrent requests share the model."""
+
+    model_config = SettingsConfigDict(env_prefix="BATCH_")
+
+    max_size: int = Field(32, ge=1, description="most texts or pictures in one forward pass")
+    max_queue: int = Field(256, ge=1, description="requests that may wait for the model; above it: 503 + Retry-After")
+
+
+class IndexSettings(Group):
+    """How the index is made, kept and followed."""
+
+    model_config = SettingsConfigDict(env_prefix="INDEX_")
+
+    batch_size: int = Field(64, ge=1, description="pictures embedded together by the indexer")
+    readers: int = Field(8, ge=1, description="threads that read and decode pictures")
+    look_ahead: int = Field(128, ge=1, description="pictures read ahead of the model; bounds the indexer's memory")
+    max_shrink: float = Field(0.5, ge=0, le=1, description="share of the index that one run may remove without a word")
+    keep_generations: int = Field(3, ge=1, description="generations kept in the bucket, the current one included")
+    journal_max_rows: int = Field(1000, ge=0, description="changes up to this many are appended, not rewritten whole")
+    journal_max_files: int = Field(32, ge=0, description="appended changes after which the next one is folded in")
+    poll_s: float = Field(5, gt=0, description="how often the service looks for a new index, seconds")
+    lock_ttl_s: float = Field(60, ge=3, description="after this silence a dead indexer's lock is taken over, seconds")
+
+
+class VectorSettings(Group):
+    """Where vectors are searched."""
+
+    model_config = SettingsConfigDict(env_prefix="VECTOR_")
+
+    store: Literal["faiss"] = Field("faiss", description="which engine searches the vectors")
+
+
+def _in_lower_case(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+class ServerSettings(Group):
+    """How the service is reached and what it logs."""
+
+    host: str = Field("127.0.0.1", description="address the service listens on; 0.0.0.0 for every interface")
+    port: int = Field(8000, ge=0, le=65535, description="port the service listens on; 0 picks a free one")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_in_lower_case)] = Field(
+        "info", description="least level that is logged"
+    )
+
+
+class Settings(BaseModel):
+    """The root of the tree: one group a field, each of which reads its own variables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    storage: StorageSettings = Field(default_factory=StorageSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    image: ImageSettings = Field(default_factory=ImageSettings)
+    batch: BatchSettings = Field(default_factory=BatchSettings)
+    index: IndexSettings = Field(default_factory=IndexSettings)
+    vector: VectorSettings = Field(default_factory=VectorSettings)
+    server: ServerSettings = Field(default_factory=ServerSettings)
+
+
+def variables() -> Iterator[tuple[str, object, str]]:
+    """(name, default, description) of every environment variable, in the order of the tree."""
+    for group in Group.__subclasses__():
+        for name, field in group.model_fields.items():
+            yield _variable(group, name), field.default, field.description or ""
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The variables from which `load_settings` makes these settings again, for a process of their own."""
+    groups: list[Group] = [getattr(settings, name) for name in Settings.model_fields]
+    return {
+        _variable(type(group), name): str(getattr(group, name)) for group in groups for name in type(group).model_fields
+    }
+
+
+def _variable(group: type[Group], field_name: str) -> str:
+    alias = group.model_fields[field_name].validation_alias
+    return str(alias) if alias else f"{group.model_config.get('env_prefix', '')}{field_name}".upper()
+
+
+def load_settings(env_file: Path | None = Path(".env")) -> Settings:
+    """Settings from the environment, and from `env_file` for what the environment does not say.
+
+    The file's variables are put into the environment, where boto3 finds its `AWS_*` ones.
+    Raises `InvalidSettings` naming each bad variable, an unknown one in the file too, and each line that is none.
+    """
+    if env_file is not None and env_file.is_file():
+        values = _read(env_file)
+        _check_names(values, env_file)
+        for name, value in values.items():
+            os.environ.setdefault(name, value)
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(f"{_variable_of(error, item['loc'])}: {item['msg']}" for item in error.errors())
+        raise InvalidSettings(f"Settings can't be used. {problems}. See .env.example.") from error
+
+
+def _read(env_file: Path) -> dict[str, str]:
+    """The file's variables, except empty ones."""
+    try:
+        data = env_file.read_bytes()
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise InvalidSettings(f"{env_file} can't be read: {error.strerror}. Let this user read it.") from error
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InvalidSettings(f"{env_file}, line {line}, is not UTF-8. Save the file in that encoding.") from error
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error or (binding.key is not None and binding.value is None):
+            raise InvalidSettings(
+                f"{env_file}, line {_line_of(binding)}, is not NAME=value. Write it so, close what is quoted, or put a "
+                "# before the line. See .env.example."
+            )
+    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
+
+
+def _line_of(binding: Binding) -> int:
+    """Where the variable stands, after the blank lines that the parser counts to it."""
+    before = len(binding.original.string) - len(binding.original.string.lstrip())
+    return binding.original.line + binding.original.string.count("\n", 0, before)
+
+
+def _variable_of(error: ValidationError, location: tuple[int | str, ...]) -> str:
+    name = str(location[0])
+    group = next(cls for cls in Group.__subclasses__() if cls.__name__ == error.title)
+    return _variable(group, name) if name in group.model_fields else name
+
+
+def _check_names(values: dict[str, str], env_file: Path) -> None:
+    known = [name for name, _, _ in variables()]
+    for name in values:
+        if name not in known and not name.startswith(FOREIGN_PREFIXES):
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise InvalidSettings(f"{env_file} sets {name}, which is no setting.{hint} See .env.example.")

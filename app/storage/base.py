@@ -1,0 +1,99 @@
+"""The one door to object storage: what a store can do, and what it answers.
+
+Keys are relative, `/`-separated, never empty and never climb (`..`). Etags are opaque, without quotes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from app.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """What a listing says of one object."""
+
+    key: str
+    etag: str
+    size_bytes: int
+    modified_at: float
+    """Seconds since the epoch, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object's bytes with the etag that they had."""
+
+    data: bytes
+    etag: str
+
+
+class ObjectStore(Protocol):
+    """Synchronous and thread-safe. Every method raises `StorageUnavailable` when the store can't be reached."""
+
+    def get(self, key: str) -> StoredObject:
+        """The whole object. Raises `ObjectNotFound`."""
+        ...
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """At most `length` bytes from `start`; empty past the end. Raises `ObjectNotFound`."""
+        ...
+
+    def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
+        """The object in chunks, in bounded memory. Raises `ObjectNotFound` (at the first chunk at the latest)."""
+        ...
+
+    def head(self, key: str) -> ObjectInfo:
+        """The object's listing entry. Raises `ObjectNotFound`."""
+        ...
+
+    def put(
+        self,
+        key: str,
+        body: bytes | BinaryIO,
+        *,
+        content_type: str = "application/octet-stream",
+        if_match: str | None = None,
+        if_none_match: bool = False,
+    ) -> str:
+        """Write the object whole or not at all and return its new etag.
+
+        `if_match` replaces only the state with that etag, `if_none_match` only creates. Raises `PreconditionFailed`
+        when that does not hold. A writer whose reply was lost may be told so although its write went through:
+        whoever must know puts a unique token in the body and reads it back.
+        """
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object; absent is fine."""
+        ...
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+        """Every object whose key starts with `prefix`, sorted by key, read page by page."""
+        ...
+
+    def url(self, key: str, expires_s: int) -> str | None:
+        """An address from which a browser can fetch the object, or None where only the service can hand it out."""
+        ...
+
+    def uri(self, key: str) -> str:
+        """The object's canonical name for people: `s3://bucket/key`, `file:///folder/key`."""
+        ...
+
+
+def check_key(key: str) -> str:
+    """Return `key` if it is a legal object key. Raises `InvalidInput`."""
+    parts = key.split("/")
+    if not _is_text(key) or "\0" in key or "\\" in key or any(part in ("", ".", "..") for part in parts):
+        raise InvalidInput(f"{key!r} is no object key: use a relative path like 'nature/sunset.jpg', without '..'.")
+    return key
+
+
+def _is_text(key: str) -> bool:
+    """Whether UTF-8 can say it: a lone surrogate it can't."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,105 @@
+"""The nouns that every layer shares: identifiers, array aliases, records and hits.
+
+`image_id` is blake2b-64 of the object key in hex; the same eight bytes, read as a signed integer, are the row id in
+every vector store, so an id never shifts when the index is rebuilt.
+"""
+
+import math
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors: TypeAlias = NDArray[np.float32]
+"""(N, D) float32, unit rows."""
+
+Ids: TypeAlias = NDArray[np.int64]
+"""(N,) int64 row ids, see `row_id`."""
+
+
+def image_id_of(object_key: str) -> str:
+    """16 hex digits: blake2b-64 of the UTF-8 object key."""
+    return blake2b(object_key.encode(), digest_size=8).hexdigest()
+
+
+def row_id(image_id: str) -> int:
+    """The image id as the signed 64-bit integer under which a vector store keeps it."""
+    return int.from_bytes(bytes.fromhex(image_id), "big", signed=True)
+
+
+def folder_of(object_key: str) -> str:
+    """The key's directory, `nature/beach` for `nature/beach/a.jpg`; empty at the root."""
+    return object_key.rpartition("/")[0]
+
+
+def in_folder(folder: str, wanted: str) -> bool:
+    """Whether `folder` is `wanted` or lies below it; everything lies below the empty folder."""
+    return not wanted or folder == wanted or folder.startswith(wanted + "/")
+
+
+def hash_content(data: bytes) -> str:
+    """32 hex digits of blake2b-128: tells a moved picture from a new one."""
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def distance_of(score: float) -> float:
+    """Euclidean distance between two unit vectors of cosine `score`: sqrt(2 - 2 * score), 0 to 2, six decimals."""
+    return round(math.sqrt(max(0.0, 2.0 - 2.0 * score)), 6)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """Which model made a vector. Only `fingerprint` decides whether two vectors may be compared."""
+
+    name: str
+    fingerprint: str
+    """Hash of weights, tokenizer, configuration and preprocessing (docs/adr/0004)."""
+    dimension: int
+    precision: str
+    """Arithmetic of the forward pass: `fp32`, `bf16`, ..."""
+    runtime: str
+    """What ran it: `torch-cpu`, `torch-cuda`, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One indexed picture, as the metadata file lists it."""
+
+    image_id: str
+    object_key: str
+    etag: str
+    content_hash: str
+    size_bytes: int
+    modified_at: float
+    """Seconds since the epoch, UTC."""
+    width: int
+    """Pixels, after the EXIF orientation is applied."""
+    height: int
+    caption: str | None = None
+
+    @property
+    def folder(self) -> str:
+        return folder_of(self.object_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """An object that looked like a picture and could not be read; tried again when its etag changes."""
+
+    object_key: str
+    etag: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One search result. `score` is the cosine, higher is better."""
+
+    record: ImageRecord
+    score: float
+
+    @property
+    def distance(self) -> float:
+        return distance_of(self.score)

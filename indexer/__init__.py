@@ -1,0 +1,1 @@
+"""Keeps the index true to the bucket: list, diff, read, embed, publish."""

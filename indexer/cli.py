@@ -1,0 +1,203 @@
+"""The indexer's command line: options in; progress, report and exit code out.
+
+stderr is for people (bar or log lines, summary, the one sentence of an error); stdout is for programs (JSON only).
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+from rich.logging import RichHandler
+
+from app.errors import AppError, InvalidSettings
+from app.settings import Settings, load_settings
+from indexer.progress import (
+    BarProgress,
+    JsonProgress,
+    LogProgress,
+    PatientConsole,
+    Progress,
+    SilentProgress,
+    discard,
+    write_json_line,
+)
+from indexer.stop import StopSignal
+
+if TYPE_CHECKING:
+    from indexer.parts import Parts
+    from indexer.report import Report
+
+log = logging.getLogger(__name__)
+
+Assemble: TypeAlias = "Callable[[Settings], Parts] | None"
+
+
+class ProgressMode(StrEnum):
+    AUTO = "auto"
+    BAR = "bar"
+    LOG = "log"
+    JSON = "json"
+    NONE = "none"
+
+
+class Output:
+    """Where a run's progress, report and error go."""
+
+    def __init__(self, mode: ProgressMode, report: str | None) -> None:
+        self._console = PatientConsole(stderr=True)
+        auto = ProgressMode.BAR if self._console.is_terminal else ProgressMode.LOG
+        self._mode = auto if mode is ProgressMode.AUTO else mode
+        self._report = None if report is None or report == "-" else Path(report)
+        self._report_on_stdout = report == "-" or (report is None and not sys.stdout.isatty())
+
+    def check(self) -> None:
+        """Raises InvalidSettings where the report can't be written, before hours of work wait for it."""
+        try:
+            if self._report:
+                self._report.open("ab").close()
+        except OSError as error:
+            raise InvalidSettings(
+                f"The report can't be written to {self._report} ({error.strerror}). Give --report a file that can be."
+            ) from error
+
+    def set_up_logging(self, level: str) -> None:
+        """Our own loggers speak at `level`, libraries from warnings on."""
+        bar = self._mode is ProgressMode.BAR
+        handler = RichHandler(console=self._console, show_path=False) if bar else logging.StreamHandler()
+        form = "%(message)s" if bar else "%(asctime)s %(levelname)s %(message)s"
+        logging.basicConfig(level=logging.WARNING, format=form, handlers=[handler])
+        for name in ("app", "indexer"):
+            logging.getLogger(name).setLevel(level.upper())
+
+    def progress(self) -> Progress:
+        match self._mode:
+            case ProgressMode.BAR:
+                return BarProgress(self._console)
+            case ProgressMode.JSON:
+                return JsonProgress(sys.stdout)
+            case ProgressMode.NONE:
+                return SilentProgress()
+            case _:
+                return LogProgress()
+
+    def report(self, report: "Report") -> None:
+        """Raises AppError where it can't be written; the run is done and published all the same."""
+        if self._report:
+            with _writing_report(self._report):
+                report.write(self._report)
+        if self._mode is not ProgressMode.JSON:
+            self._tell(report.summary())
+        with _writing_report("the standard output"):
+            if self._mode is ProgressMode.JSON:
+                write_json_line(sys.stdout, {"report": report.as_dict()})
+            elif self._report_on_stdout:
+                write_json_line(sys.stdout, report.as_dict())
+
+    def error(self, error: AppError) -> None:
+        """One sentence, the last line of stderr; for a program also `{"error": {"type", "message"}}` on stdout."""
+        if self._mode is not ProgressMode.JSON:
+            self._tell(f"Error: {error}")
+            return
+        self._tell(str(error))
+        with suppress(OSError):
+            write_json_line(sys.stdout, {"error": {"type": type(error).__name__, "message": str(error)}})
+
+    def _tell(self, text: str) -> None:
+        with suppress(OSError):
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _writing_report(where: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            discard(sys.stdout)
+        raise AppError(
+            f"The run went well and the index is as it should be, but the report could not be written to {where} "
+            f"({error.strerror or error}). Make room there, or give --report another file."
+        ) from error
+
+
+def make_app(assemble: Assemble = None) -> typer.Typer:
+    """The command; `assemble` makes the parts, `indexer.parts.assemble` unless told otherwise."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+    @app.command()
+    def index(
+        *,
+        rebuild: Annotated[
+            bool,
+            typer.Option("--rebuild", help="Embed everything again and replace the index, whatever model made it."),
+        ] = False,
+        allow_shrink: Annotated[
+            bool, typer.Option("--allow-shrink", help="Remove pictures that are gone, however many they are.")
+        ] = False,
+        retry_skipped: Annotated[
+            bool, typer.Option("--retry-skipped", help="Read again pictures that could not be read before.")
+        ] = False,
+        watch: Annotated[
+            str | None,
+            typer.Option(
+                metavar="CRON|SECONDS", help="Keep running: now, then by five crontab fields or every so many seconds."
+            ),
+        ] = None,
+        report: Annotated[
+            str | None,
+            typer.Option(
+                metavar="FILE|-", help="Write the JSON report there; by default to stdout unless that is a terminal."
+            ),
+        ] = None,
+        progress: Annotated[
+            ProgressMode,
+            typer.Option(help="auto: a bar on a terminal, log lines elsewhere; json: one object a line on stdout."),
+        ] = ProgressMode.AUTO,
+    ) -> None:
+        """Make the index true to the bucket that STORAGE_URL names; settings come from the environment and .env."""
+        output = Output(progress, report)
+        try:
+            with StopSignal() as stop:
+                flags = {"rebuild": rebuild, "allow_shrink": allow_shrink, "retry_skipped": retry_skipped}
+                run = _prepare(assemble, output, stop, **flags)
+                if watch is None:
+                    output.report(run())
+                else:
+                    _watch(run, watch, output, stop)
+        except AppError as error:
+            output.error(error)
+            raise typer.Exit(1) from error
+
+    return app
+
+
+def _prepare(assemble: Assemble, output: Output, stop: StopSignal, **flags: bool) -> "Callable[[], Report]":
+    """A function that does one run; all runs share one model."""
+    settings = load_settings()
+    output.check()
+    output.set_up_logging(settings.server.log_level)
+    from indexer import parts  # Imports the layers below: not for --help, nor before the settings are known good.
+    from indexer.run import Options, run_index
+
+    found = (assemble or parts.assemble)(settings)
+    options = Options(**flags)
+    return lambda: run_index(found, options, output.progress(), stop)
+
+
+def _watch(run: "Callable[[], Report]", schedule: str, output: Output, stop: StopSignal) -> None:
+    from indexer.schedule import keep_running, parse_schedule
+
+    def run_once() -> None:
+        if stop():
+            return
+        try:
+            output.report(run())
+        except AppError as error:
+            output.error(error)
+
+    keep_running(run_once, parse_schedule(schedule), stop.wait)

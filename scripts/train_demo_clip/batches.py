@@ -1,0 +1,127 @@
+"""An endless stream of training batches, painted in worker processes while the model trains.
+
+Batch `n` depends on the seed, on `n` and on how far training has come (`progress`, which sets the curriculum).
+"""
+
+import math
+from collections.abc import Iterator
+from multiprocessing.sharedctypes import Synchronized
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from transformers import CLIPTokenizer
+
+from scripts.train_demo_clip.backgrounds import BACKGROUNDS
+from scripts.train_demo_clip.captions import FULL, LOOSE, Caption, Captioner, Wording, satisfies
+from scripts.train_demo_clip.colours import COLOUR_NAMES
+from scripts.train_demo_clip.scenes import Mix, Scene, ScenePainter, ScenePlanner, pick_background
+from scripts.train_demo_clip.tokens import CONTEXT
+
+
+class Batch(TypedDict):
+    """B scenes: pixels (B, 3, 96, 96) uint8; tokens and also_true once for each of two captions per scene."""
+
+    pixels: torch.Tensor
+    tokens: tuple[torch.Tensor, torch.Tensor]
+    also_true: tuple[torch.Tensor, torch.Tensor]
+    facts: dict[str, torch.Tensor]
+
+
+class SceneStream(IterableDataset[Batch]):
+    """Batches from `first` on; each worker takes every `num_workers`-th."""
+
+    def __init__(
+        self, planner: ScenePlanner, painter: ScenePainter, captioner: Captioner, tokenizer: CLIPTokenizer,
+        looks: np.ndarray, size: int, seed: int, first: int, progress: "Synchronized[float]",
+    ) -> None:  # fmt: skip
+        self.planner, self.painter, self.captioner, self.tokenizer = planner, painter, captioner, tokenizer
+        self.looks, self.size, self.seed, self.first, self.progress = looks, size, seed, first, progress
+
+    def __iter__(self) -> Iterator[Batch]:
+        torch.set_num_threads(1)
+        worker = get_worker_info()
+        number = self.first + (worker.id if worker else 0)
+        while True:
+            yield self.make(np.random.default_rng((self.seed, number)), self.progress.value)
+            number += worker.num_workers if worker else 1
+
+    def make(self, rng: np.random.Generator, progress: float) -> Batch:
+        """One batch as of `progress` (0 to 1)."""
+        mix = curriculum(progress)
+        scenes = self._plan(rng, progress, mix)
+        pixels = np.stack([self.painter.paint(scene, rng, ease=mix.ease) for scene in scenes])
+        wordings = [FULL if rng.random() < 0.75 else Wording() for _ in scenes], [LOOSE] * len(scenes)
+        captions = [self._caption(scenes, rng, row) for row in wordings]
+        true = [satisfies(row, scenes, self.captioner.own_colours, self._glyph_count) for row in captions]
+        return Batch(
+            pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
+            tokens=(self._tokens(captions[0]), self._tokens(captions[1])),
+            also_true=(torch.from_numpy(true[0]), torch.from_numpy(true[1])),
+            facts=self._facts(scenes),
+        )
+
+    @property
+    def _glyph_count(self) -> int:
+        return len(self.planner.vocabulary.glyphs)
+
+    def _plan(self, rng: np.random.Generator, progress: float, mix: Mix) -> list[Scene]:
+        """Lone objects first, then crowds; more and more families of scenes that differ in one thing.
+
+        Most batches keep to two backgrounds: otherwise the place alone would tell most pairs apart, not the objects.
+        """
+        shared = [pick_background(rng, mix.plain) for _ in range(2)] if rng.random() < 0.75 else None
+        scenes: list[Scene] = []
+        while len(scenes) < self.size:
+            family = [self.planner.plan(rng, mix, str(rng.choice(shared)) if shared else None)]
+            if rng.random() < 0.1 + 0.3 * progress:
+                family += [self.planner.vary(family[0], rng, mix) for _ in range(rng.integers(1, 4))]
+            scenes += family
+        return scenes[: self.size]
+
+    def _caption(self, scenes: list[Scene], rng: np.random.Generator, wordings: list[Wording]) -> list[Caption]:
+        return [
+            self.captioner.describe_place(scene, rng)
+            if wording is LOOSE and rng.random() < 0.04
+            else self.captioner.describe(scene, rng, wording)
+            for scene, wording in zip(scenes, wordings, strict=True)
+        ]
+
+    def _tokens(self, captions: list[Caption]) -> torch.Tensor:
+        texts = [caption.text for caption in captions]
+        rows = self.tokenizer(texts, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt")
+        return rows["input_ids"]
+
+    def _facts(self, scenes: list[Scene]) -> dict[str, torch.Tensor]:
+        glyphs = torch.zeros(len(scenes), self._glyph_count)
+        tints = torch.zeros(len(scenes), len(COLOUR_NAMES))
+        for row, scene in enumerate(scenes):
+            for group in scene.groups:
+                glyphs[row, group.glyph] = 1
+                if group.tint is not None:
+                    tints[row, COLOUR_NAMES.index(group.tint)] = 1
+        looks = [np.mean([self.looks[group.style, group.glyph] for group in scene.groups], axis=0) for scene in scenes]
+        return {
+            "glyphs": glyphs,
+            "looks": torch.from_numpy(np.stack(looks)),
+            "tints": tints,
+            "background": torch.tensor([BACKGROUNDS.index(scene.background) for scene in scenes]),
+            "objects": torch.tensor([scene.objects for scene in scenes]),
+        }
+
+
+def curriculum(progress: float) -> Mix:
+    """From lone, large, upright objects to the full variety at 45 % of the way."""
+    blend = 0.5 - 0.5 * math.cos(math.pi * min(1.0, progress / 0.45))
+    return Mix(
+        single=1.0 - 0.42 * blend,
+        tinted=0.05 + 0.3 * blend,
+        several=0.42 * blend,
+        plain=0.8 - 0.45 * blend,
+        ease=1 - blend,
+    )
+
+
+def load_batches(stream: SceneStream, workers: int) -> DataLoader[Batch]:
+    return DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=3 if workers else None)

@@ -1,0 +1,177 @@
+"""Captions of a scene in words, together with what they claim, so that other scenes can be checked against it.
+
+`Captioner.describe` -> `Caption(text, terms, background)`; `satisfies` says which other scenes it fits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scripts.train_demo_clip.backgrounds import BACKGROUNDS, PLAIN
+from scripts.train_demo_clip.colours import COLOUR_NAMES
+from scripts.train_demo_clip.phrases import PHRASES, Phrases, pluralise
+from scripts.train_demo_clip.scenes import Group, Scene
+from scripts.train_demo_clip.vocabulary import LANGUAGES, Vocabulary
+
+ANY_COUNT = 0
+SEVERAL = -1
+LANGUAGE_ODDS = {"en": 0.52, "de": 0.16, "fr": 0.16, "es": 0.16}
+
+
+@dataclass(frozen=True)
+class Term:
+    """One claim: the scene has a group of one of `glyphs`, in this colour (None: any), so many of them."""
+
+    glyphs: frozenset[int]
+    colour: str | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Caption:
+    text: str
+    terms: tuple[Term, ...]
+    background: str | None
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How a caption is worded: odds of a keyword in place of the name, of saying colour and background, of a prefix."""
+
+    keyword: float = 0.3
+    colour: float = 1.0
+    background: float = 0.85
+    count: float = 1.0
+    prefix: float = 0.15
+
+
+FULL = Wording(keyword=0.08, background=1.0, prefix=0.1)
+LOOSE = Wording(keyword=0.45, colour=0.5, background=0.3, count=0.5, prefix=0.2)
+EXACT = Wording(keyword=0.0, background=1.0, prefix=0.0)
+
+
+class Captioner:
+    """Words for scenes; `own_colours` is the (S, G, 11) table of the drawings' own colours."""
+
+    def __init__(self, vocabulary: Vocabulary, own_colours: np.ndarray) -> None:
+        self.vocabulary, self.own_colours = vocabulary, own_colours
+
+    def describe(
+        self, scene: Scene, rng: np.random.Generator, wording: Wording, language: str | None = None
+    ) -> Caption:
+        """A caption in `language`, or in one drawn at random."""
+        language = language or str(rng.choice(LANGUAGES, p=[LANGUAGE_ODDS[lang] for lang in LANGUAGES]))
+        phrases = PHRASES[language]
+        said = list(scene.groups)
+        if len(said) > 1:
+            rng.shuffle(said)  # type: ignore[arg-type]
+            if wording is LOOSE and rng.random() < 0.3:
+                said = said[:-1]
+        parts, terms = zip(*(self._name(group, rng, wording, language) for group in said), strict=True)
+        text = str(rng.choice(phrases.joiners)).join(parts)
+        with_place = rng.random() < wording.background
+        if with_place:
+            text = _located(text, describe_place(scene.background, phrases, rng), rng)
+        if rng.random() < wording.prefix:
+            text = f"{rng.choice(phrases.prefixes)} {text}"
+        return Caption(text, tuple(terms), scene.background if with_place else None)
+
+    def describe_place(self, scene: Scene, rng: np.random.Generator) -> Caption:
+        """A caption of the background alone."""
+        language = str(rng.choice(LANGUAGES, p=[LANGUAGE_ODDS[lang] for lang in LANGUAGES]))
+        return Caption(describe_place(scene.background, PHRASES[language], rng), (), scene.background)
+
+    def _name(self, group: Group, rng: np.random.Generator, wording: Wording, language: str) -> tuple[str, Term]:
+        glyph, phrases = self.vocabulary.glyphs[group.glyph], PHRASES[language]
+        name, meaning = glyph.names[language], self.vocabulary.meanings[glyph.names[language]]
+        if rng.random() < wording.keyword and glyph.keywords[language]:
+            name = str(rng.choice(glyph.keywords[language]))
+            meaning = self.vocabulary.meanings[name]
+        elif name.endswith(" face") and rng.random() < 0.4:
+            name = name.removesuffix(" face")
+            meaning = self.vocabulary.meanings[name]
+        colour = self._colour(group, rng, wording)
+        text, count = _counted(name, group.count, language, rng, wording)
+        if colour is not None:
+            text = _coloured(text, str(rng.choice(phrases.colours[colour])), phrases)
+        article = str(rng.choice(phrases.articles)) + " " if count == 1 else ""
+        if article and article[0] == "a" and language == "en" and text[:1] in "aeiou" and article == "a ":
+            article = "an "
+        number = (
+            ""
+            if count in (1, ANY_COUNT)
+            else str(rng.choice(phrases.many if count == SEVERAL else phrases.numbers[count]))
+        )
+        return f"{article}{number} {text}".strip() if number else f"{article}{text}", Term(meaning, colour, count)
+
+    def _colour(self, group: Group, rng: np.random.Generator, wording: Wording) -> str | None:
+        if group.tint is not None:
+            return group.tint if rng.random() < wording.colour else None
+        own = np.flatnonzero(self.own_colours[group.style, group.glyph])
+        return COLOUR_NAMES[own[0]] if len(own) == 1 and rng.random() < 0.15 * wording.colour else None
+
+
+def _counted(name: str, count: int, language: str, rng: np.random.Generator, wording: Wording) -> tuple[str, int]:
+    """The noun in the right number, and the count that the caption will claim."""
+    if count == 1:
+        return name, 1 if rng.random() < 0.6 else ANY_COUNT
+    claimed = count if rng.random() < wording.count else SEVERAL if rng.random() < 0.7 else ANY_COUNT
+    return (name, ANY_COUNT) if claimed == ANY_COUNT else (pluralise(name, language, rng), claimed)
+
+
+def _coloured(noun: str, colour: str, phrases: Phrases) -> str:
+    return f"{colour} {noun}" if phrases.colour_first else f"{noun} {colour}"
+
+
+def _located(text: str, where: str, rng: np.random.Generator) -> str:
+    roll = rng.random()
+    return f"{text} {where}" if roll < 0.85 else f"{text}, {where}" if roll < 0.95 else f"{where}, {text}"
+
+
+def describe_place(background: str, phrases: Phrases, rng: np.random.Generator) -> str:
+    if background in PLAIN:
+        colour = str(rng.choice(phrases.colours[background.removeprefix("plain-")]))
+        return str(rng.choice(phrases.on_colour)).format(colour)
+    return str(rng.choice(phrases.places[background]))
+
+
+def satisfies(
+    captions: Sequence[Caption], scenes: Sequence[Scene], own_colours: np.ndarray, glyph_count: int
+) -> np.ndarray:
+    """(captions, scenes) bool: whether each caption would be true of each scene."""
+    groups = [group for scene in scenes for group in scene.groups]
+    starts = np.cumsum([0] + [len(scene.groups) for scene in scenes[:-1]])
+    true = np.ones((len(captions), len(scenes)), bool)
+    terms = [term for caption in captions for term in caption.terms]
+    if terms:
+        in_scene = np.logical_or.reduceat(_term_fits(terms, groups, own_colours, glyph_count), starts, axis=1)
+        row = 0
+        for number, caption in enumerate(captions):
+            true[number] = in_scene[row : row + len(caption.terms)].all(0)
+            row += len(caption.terms)
+    there = np.array([BACKGROUNDS.index(scene.background) for scene in scenes])
+    asked = np.array([BACKGROUNDS.index(caption.background) if caption.background else -1 for caption in captions])
+    return true & ((asked[:, None] == -1) | (asked[:, None] == there[None]))
+
+
+def _term_fits(terms: Sequence[Term], groups: Sequence[Group], own: np.ndarray, glyph_count: int) -> np.ndarray:
+    """(terms, groups) bool."""
+    meaning = np.zeros((len(terms), glyph_count), bool)
+    for row, term in enumerate(terms):
+        meaning[row, list(term.glyphs)] = True
+    fits = meaning[:, [group.glyph for group in groups]]
+    counts = np.array([group.count for group in groups])[None]
+    asked = np.array([term.count for term in terms])[:, None]
+    fits &= (asked == ANY_COUNT) | (asked == counts) | ((asked == SEVERAL) & (counts > 1))
+    shown = np.stack([_shown_colours(group, own) for group in groups], axis=1)
+    wanted = np.array([COLOUR_NAMES.index(term.colour) if term.colour else len(COLOUR_NAMES) for term in terms])
+    return fits & shown[wanted]
+
+
+def _shown_colours(group: Group, own: np.ndarray) -> np.ndarray:
+    """(12,) bool: colours this group may be called by; the last place stands for "any colour"."""
+    shown = np.ones(len(COLOUR_NAMES) + 1, bool)
+    tinted = np.array([name == group.tint for name in COLOUR_NAMES])
+    shown[:-1] = own[group.style, group.glyph] if group.tint is None else tinted
+    return shown

@@ -1,0 +1,65 @@
+"""Measure the demo model on what it has not seen: `python -m scripts.train_demo_clip.evaluate --sources DIR`.
+
+Prints a table with the targets beside the figures; `--json FILE` keeps it.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from scripts.train_demo_clip import exams
+from scripts.train_demo_clip.encoder import Encoder
+from scripts.train_demo_clip.exams import Examiner, Line
+from scripts.train_demo_clip.sources import Sources
+from scripts.train_demo_clip.sprites import load_sprites
+from scripts.train_demo_clip.vocabulary import load_vocabulary
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--model", type=Path, default=Path("models/demo-clip"))
+    parser.add_argument("--sources", type=Path, default=Path("demo-clip-sources"), help="folder of `npm install`")
+    parser.add_argument(
+        "--cache", type=Path, default=Path.home() / ".cache" / "demo-clip", help="where sprites are kept"
+    )
+    parser.add_argument("--photos", type=Path, help="folder of photographs with captions.csv (image, caption)")
+    parser.add_argument("--scenes", type=int, default=1000)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    sources = Sources(arguments.sources)
+    vocabulary = load_vocabulary(sources.emojibase)
+    sheet = load_sprites(sources, vocabulary, arguments.cache)
+    lines = list(_lines(Examiner(Encoder(arguments.model), vocabulary, sheet, arguments.scenes), arguments.photos))
+    print(as_table(lines))
+    if arguments.json:
+        rows = [asdict(line) | {"value": round(line.value, 4), "reached": line.reached} for line in lines]
+        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def _lines(examiner: Examiner, photos: Path | None) -> Iterator[Line]:
+    yield from exams.examine_scenes(examiner)
+    yield from exams.examine_held_out_style(examiner)
+    yield from exams.examine_swaps(examiner)
+    yield from exams.examine_synonyms(examiner)
+    if photos:
+        yield from exams.examine_photographs(examiner, photos)
+    yield from exams.measure_speed(examiner)
+
+
+def as_table(lines: list[Line]) -> str:
+    """A Markdown table, sorted by exam."""
+    head = ["| exam | measure | figure | target | reached |", "|---|---|---|---|---|"]
+    return "\n".join(head + [_row(line) for line in sorted(lines, key=lambda line: line.exam[:3])])
+
+
+def _row(line: Line) -> str:
+    target = "" if line.target is None else f"{'at most' if line.at_most else 'at least'} {line.target:g}"
+    reached = {None: "", True: "yes", False: "no"}[line.reached]
+    digits = 3 if line.value < 1 else 1
+    return f"| {line.exam} | {line.measure} | {line.value:.{digits}f} | {target} | {reached} |"
+
+
+if __name__ == "__main__":
+    main()

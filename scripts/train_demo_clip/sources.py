@@ -1,0 +1,158 @@
+"""Where the emoji sets lie after the documented install, and how each names a glyph's picture.
+
+`Sources(root)` is the folder in which `npm install` was run; the Noto font comes from the distribution.
+Each style is a function glyph -> SVG text, or None where the set lacks the glyph.
+"""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from scripts.train_demo_clip.vocabulary import Glyph, slugify
+
+NOTO_FONT = "NotoColorEmoji.ttf"
+NOTO = "noto"
+HELD_OUT_STYLE = "twemoji"
+SAMPLE_STYLE = "fluent-modern"
+
+# How often a training scene draws from a style; line drawings without colour are rarer.
+STYLE_WEIGHTS = {
+    "noto": 1.0,
+    "openmoji": 1.0,
+    "fluent-flat": 0.7,
+    "fluent-modern": 1.2,
+    "noto-v1": 1.0,
+    "fxemoji": 0.9,
+    "emojione": 1.0,
+    "emojione-v1": 0.9,
+    "openmoji-black": 0.35,
+    "fluent-contrast": 0.3,
+}
+MONOCHROME_STYLES = frozenset({"openmoji-black", "fluent-contrast"})
+SvgReader = Callable[[Glyph], str | None]
+
+
+class Sources:
+    """The installed emoji sets below `root/node_modules`."""
+
+    def __init__(self, root: Path) -> None:
+        self.modules = root / "node_modules"
+        if not self.emojibase.is_dir():
+            raise FileNotFoundError(f"no emoji sets in {root}: see scripts/train_demo_clip/README.md, 'Install'")
+
+    @property
+    def emojibase(self) -> Path:
+        return self.modules / "emojibase-data"
+
+    def svg_styles(self) -> dict[str, SvgReader]:
+        """All drawn styles but Noto, which is a font of bitmaps."""
+        fluent = self.modules / "fluentui-emoji" / "icons"
+        iconify = self.modules / "@iconify-json"
+        return {
+            HELD_OUT_STYLE: _by_code(self.modules / "@twemoji" / "svg", str.lower),
+            "openmoji": _by_code(self.modules / "openmoji" / "color" / "svg", str.upper),
+            "openmoji-black": _by_code(self.modules / "openmoji" / "black" / "svg", str.upper),
+            "fluent-flat": _by_slug(fluent / "flat"),
+            "fluent-modern": _by_slug(fluent / "modern"),
+            "fluent-contrast": _by_slug(fluent / "high-contrast"),
+            **{name: _by_icon(iconify / name) for name in ("noto-v1", "fxemoji", "emojione", "emojione-v1")},
+        }
+
+
+def find_noto_font() -> Path:
+    """Debian's `fonts-noto-color-emoji` puts it below /usr/share/fonts; a user's own copy counts too."""
+    for folder in (Path("/usr/share/fonts"), Path.home() / ".fonts", Path.home() / ".local/share/fonts"):
+        for path in folder.rglob(NOTO_FONT):
+            return path
+    raise FileNotFoundError(f"{NOTO_FONT}: install the package fonts-noto-color-emoji")
+
+
+def _by_code(folder: Path, case: Callable[[str], str]) -> SvgReader:
+    def read(glyph: Glyph) -> str | None:
+        bare = glyph.hexcode.replace("-FE0F", "")
+        paths = (folder / f"{case(code)}.svg" for code in (glyph.hexcode, bare))
+        return next((path.read_text("utf-8") for path in paths if path.is_file()), None)
+
+    return read
+
+
+def _by_slug(folder: Path) -> SvgReader:
+    def read(glyph: Glyph) -> str | None:
+        paths = (folder / f"{slug}{tail}.svg" for slug in _slugs(glyph) for tail in ("", "-default"))
+        return next((path.read_text("utf-8") for path in paths if path.is_file()), None)
+
+    return read
+
+
+def _by_icon(folder: Path) -> SvgReader:
+    @cache
+    def icons() -> dict:
+        return json.loads((folder / "icons.json").read_text("utf-8"))
+
+    @cache
+    def names() -> dict[str, str]:
+        found = {name.replace("-", ""): name for name in icons()["icons"]}
+        aliases = icons().get("aliases", {})
+        found.update(
+            {alias.replace("-", ""): row["parent"] for alias, row in aliases.items() if set(row) == {"parent"}}
+        )
+        return found
+
+    def read(glyph: Glyph) -> str | None:
+        for slug in _slugs(glyph):
+            icon = icons()["icons"].get(names().get(slug.replace("-", ""), ""))
+            if icon is not None:
+                side = {key: icon.get(key, icons().get(key, 16)) for key in ("left", "top", "width", "height")}
+                box = f"{icon.get('left', 0)} {icon.get('top', 0)} {side['width']} {side['height']}"
+                return (
+                    '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+                    f'viewBox="{box}">{icon["body"]}</svg>'
+                )
+        return None
+
+    return read
+
+
+def _slugs(glyph: Glyph) -> list[str]:
+    """The label, then older names of the same glyph that icon sets still use."""
+    older = [slugify(name) for name in _OLDER_NAMES.get(glyph.label, ())]
+    return [glyph.slug, *older, glyph.slug.replace("person-", "man-"), glyph.slug.removesuffix("-fruit")]
+
+
+_OLDER_NAMES: dict[str, tuple[str, ...]] = {
+    "automobile": ("car",),
+    "racing car": ("race car",),
+    "sun": ("sun with rays", "black sun with rays"),
+    "closed umbrella": ("umbrella",),
+    "glowing star": ("star 2",),
+    "ear of corn": ("corn", "maize"),
+    "eggplant": ("aubergine",),
+    "lady beetle": ("ladybug",),
+    "spouting whale": ("whale spouting",),
+    "hot beverage": ("coffee",),
+    "american football": ("football",),
+    "high-speed train": ("highspeed train",),
+    "racing bicycle": ("bike",),
+    "billed cap": ("cap",),
+    "graduation cap": ("mortarboard",),
+    "french fries": ("fries",),
+    "poultry leg": ("chicken leg",),
+    "hamburger": ("burger",),
+    "peanuts": ("peanut",),
+    "salt": ("salt shaker",),
+    "rock": ("stone",),
+    "mobile phone": ("cell phone", "mobile"),
+    "headphone": ("headphones",),
+    "television": ("tv",),
+    "laptop": ("laptop computer",),
+    "thong sandal": ("flip flops",),
+    "red apple": ("apple",),
+    "pool 8 ball": ("billiards",),
+    "bullseye": ("direct hit",),
+    "soccer ball": ("football soccer",),
+    "ring buoy": ("lifebuoy",),
+    "running shirt": ("running shirt with sash",),
+    "flat shoe": ("womans flat shoe",),
+    "gloves": ("glove",),
+}

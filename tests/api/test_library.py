@@ -1,0 +1,135 @@
+"""GET /folders and /images/{id}, over HTTP."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from app.bootstrap import Components
+from app.types import image_id_of
+from tests.support.service import KEYS, encoded, make_components, picture, serving_components
+from tests.support.stores import WrappedStore
+
+KEY = "nature/mountain view.jpg"
+URL = f"/api/v1/images/{image_id_of(KEY)}"
+
+
+def test_folders(client: httpx.Client) -> None:
+    answer = client.get("/api/v1/folders").json()
+    assert answer["folders"] == [
+        {"path": "animals", "direct": 2, "nested": 2},
+        {"path": "nature", "direct": 2, "nested": 3},
+        {"path": "nature/beach", "direct": 1, "nested": 1},
+        {"path": "vehicles", "direct": 1, "nested": 1},
+    ]
+    assert (answer["root"], answer["count"]) == (1, len(KEYS))
+    assert answer["generation"]
+
+
+def test_image(client: httpx.Client, components: Components) -> None:
+    answer = client.get(URL).json()
+    info = components.store.head(KEY)
+    assert answer == {
+        "image_id": image_id_of(KEY),
+        "object_key": KEY,
+        "folder": "nature",
+        "s3_path": components.store.uri(KEY),
+        "image_url": str(client.base_url.join(f"{URL}/original")),
+        "thumbnail_url": str(client.base_url.join(f"{URL}/thumbnail")),
+        "caption": None,
+        "width": 60,
+        "height": 40,
+        "size_bytes": info.size_bytes,
+        "modified_at": "2001-09-09T01:46:40Z",
+        "etag": info.etag,
+    }
+
+
+@pytest.mark.parametrize(
+    "image_id", ["0" * 16, "x", "00 11 22 33 44 55 66 77", image_id_of(KEY).upper() + "0", "a" * 99]
+)
+@pytest.mark.parametrize("path", ["", "/original", "/thumbnail"])
+def test_unknown_image(client: httpx.Client, image_id: str, path: str) -> None:
+    answer = client.get(f"/api/v1/images/{image_id}{path}")
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:image2search:problem:image-not-found"
+
+
+def test_original(client: httpx.Client, components: Components) -> None:
+    answer = client.get(f"{URL}/original")
+    assert answer.content == components.store.get(KEY).data
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert answer.headers["content-disposition"] == "inline; filename*=UTF-8''mountain%20view.jpg"
+    assert int(answer.headers["content-length"]) == len(answer.content)
+
+
+@pytest.mark.parametrize("path", ["original", "thumbnail"])
+def test_unchanged_pictures_are_not_sent_again(client: httpx.Client, path: str) -> None:
+    etag = client.get(f"{URL}/{path}").headers["etag"]
+    for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        answer = client.get(f"{URL}/{path}", headers={"If-None-Match": known})
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["etag"] == etag
+    assert client.get(f"{URL}/{path}", headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["", "/original", "/thumbnail"])
+def test_head_answers_as_get_without_the_body(client: httpx.Client, path: str) -> None:
+    """RFC 9110, 9.3.2."""
+    got, asked = client.get(URL + path), client.head(URL + path)
+    assert (asked.status_code, asked.content) == (200, b"")
+    for name in ("content-length", "content-type", "etag", "content-disposition", "x-content-type-options"):
+        assert asked.headers.get(name) == got.headers.get(name), name
+    assert int(asked.headers["content-length"]) == len(got.content)
+    assert client.head(f"/api/v1/images/{'0' * 16}{path}").status_code == 404
+
+
+class UnreadStore(WrappedStore):
+    """Whose pictures nobody may read."""
+
+    def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
+        raise AssertionError(key)
+
+
+def test_head_of_an_original_does_not_read_it(tmp_path: Path) -> None:
+    parts = make_components(tmp_path)
+    size = parts.store.head(KEY).size_bytes
+    with serving_components(replace(parts, store=UnreadStore(parts.store))) as client:
+        answer = client.head(f"{URL}/original")
+        assert (answer.status_code, answer.headers["content-length"]) == (200, str(size))
+        etag = answer.headers["etag"]
+        assert client.head(f"{URL}/original", headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_thumbnail(client: httpx.Client, components: Components) -> None:
+    answer = client.get(f"{URL}/thumbnail")
+    assert answer.headers["content-type"] == "image/webp"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert Image.open(io.BytesIO(answer.content)).size == (60, 40)
+    assert components.store.get(f"_thumbnails/{image_id_of(KEY)}.webp").data == answer.content
+
+
+def test_a_picture_that_went_after_it_was_indexed(tmp_path: Path) -> None:
+    parts = make_components(tmp_path)
+    parts.store.delete(KEY)
+    with serving_components(parts) as client:
+        assert client.get(URL).status_code == 200
+        for path in ("original", "thumbnail"):
+            answer = client.get(f"{URL}/{path}")
+            assert answer.status_code == 404
+            assert answer.json()["type"] == "urn:image2search:problem:object-not-found"
+
+
+def test_a_large_original_arrives_whole(tmp_path: Path) -> None:
+    parts = make_components(tmp_path)
+    data = encoded(picture(KEY, (2000, 1500)), "BMP")
+    parts.store.put(KEY, data)
+    assert len(data) > 3 << 20
+    with serving_components(parts) as client:
+        assert client.get(f"{URL}/original").content == data

@@ -1,0 +1,372 @@
+"""Publishing and loading on a real store: generations, journals, races, lost replies, pruning, rebuilds."""
+
+import multiprocessing
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from app.catalog import catalog as catalog_module
+from app.catalog import keys
+from app.catalog.catalog import Catalog
+from app.catalog.changes import Changes, Snapshot
+from app.errors import IndexCorrupt, IndexMismatch, PreconditionFailed, StorageUnavailable
+from app.settings import IndexSettings
+from app.storage.base import ObjectStore
+from app.types import Skip, image_id_of
+from tests.support.catalogs import DIMENSION, MODEL, OTHER_MODEL, adding, keys_of, removing
+from tests.support.stores import InterferingStore, LostReplyStore, store_at
+
+SETTINGS = IndexSettings(journal_max_rows=3, journal_max_files=4, keep_generations=2)
+
+
+@pytest.fixture
+def catalog(store: ObjectStore) -> Catalog:
+    return Catalog(store, SETTINGS)
+
+
+def stored_keys(store: ObjectStore) -> list[str]:
+    return [info.key for info in store.list(keys.INDEX_PREFIX)]
+
+
+def test_nothing_is_published_at_first(catalog: Catalog) -> None:
+    assert catalog.load() is None
+
+
+def test_the_first_publication_is_a_generation_that_another_reader_loads(catalog: Catalog, store: ObjectStore) -> None:
+    made = catalog.publish(adding("a/1.jpg", "a/b/2.jpg", "3.jpg"), MODEL)
+    loaded = Catalog(store, SETTINGS).load()
+    assert loaded is not None
+    assert keys_of(made) == keys_of(loaded) == {"a/1.jpg", "a/b/2.jpg", "3.jpg"}
+    assert loaded.pointer == made.pointer
+    assert loaded.pointer.model == MODEL
+    assert loaded.folders == {"a": 1, "a/b": 1, "": 1}
+    generation = loaded.pointer.generation
+    assert stored_keys(store) == [
+        f"_index/{generation}/image_faiss_index.bin",
+        f"_index/{generation}/image_metadata.json",
+        "_index/current.json",
+    ]
+
+
+def test_an_empty_index_can_be_published(catalog: Catalog) -> None:
+    catalog.publish(Changes(), MODEL)
+    assert keys_of(catalog.load()) == set()
+
+
+def test_small_changes_are_appended_and_a_reader_reads_only_those(
+    catalog: Catalog, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = catalog.publish(adding("a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg"), MODEL)
+    catalog.publish(adding("b/5.jpg"), MODEL)
+    second = catalog.publish(removing("a/1.jpg"), MODEL)
+    assert second.pointer.generation == first.pointer.generation
+    assert second.pointer.journal == 2
+    monkeypatch.setattr(Catalog, "_read_generation", lambda *_: pytest.fail("read the whole generation again"))
+    followed = Catalog(store, SETTINGS).load(first)
+    assert keys_of(followed) == keys_of(second) == {"a/2.jpg", "a/3.jpg", "a/4.jpg", "b/5.jpg"}
+    assert keys_of(first) == {"a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg"}
+
+
+def test_the_known_state_is_returned_while_it_is_current(catalog: Catalog) -> None:
+    made = catalog.publish(adding("a/1.jpg"), MODEL)
+    assert catalog.load(made) is made
+
+
+def test_a_change_replaces_a_picture(catalog: Catalog) -> None:
+    catalog.publish(adding("a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg"), MODEL)
+    catalog.publish(adding("a/1.jpg", etag="2"), MODEL)
+    loaded = catalog.load()
+    assert keys_of(loaded) == {"a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg"}
+    assert {r.etag for r in loaded.records.values() if r.object_key == "a/1.jpg"} == {"2"}
+
+
+def test_large_changes_and_long_journals_make_a_new_generation(catalog: Catalog) -> None:
+    first = catalog.publish(adding("a/0.jpg"), MODEL)
+    large = catalog.publish(adding(*(f"b/{i}.jpg" for i in range(4))), MODEL)
+    assert keys.generation_number(large.pointer.generation) == keys.generation_number(first.pointer.generation) + 1
+    expected = keys_of(large)
+    for number in range(SETTINGS.journal_max_files):
+        small = catalog.publish(adding(f"c/{number}.jpg"), MODEL)
+        expected.add(f"c/{number}.jpg")
+        assert small.pointer.generation == large.pointer.generation
+    folded = catalog.publish(adding("d.jpg"), MODEL)
+    assert keys.generation_number(folded.pointer.generation) == keys.generation_number(large.pointer.generation) + 1
+    assert folded.pointer.journal == 0
+    assert keys_of(catalog.load()) == expected | {"d.jpg"}
+
+
+def test_what_could_not_be_read_is_remembered_until_it_can(catalog: Catalog) -> None:
+    catalog.publish(Changes(skipped=(Skip("x.jpg", "1", "truncated"), Skip("y.jpg", "1", "no picture"))), MODEL)
+    catalog.publish(Changes(skipped=(Skip("z.jpg", "1", "too large"),), forgotten=frozenset({"y.jpg"})), MODEL)
+    catalog.publish(adding("x.jpg", etag="2"), MODEL)
+    assert set(catalog.load().skipped) == {"z.jpg"}
+
+
+def test_old_generations_are_pruned_but_the_last_n(catalog: Catalog, store: ObjectStore) -> None:
+    store.put("_index/00000002-deadbeef/image_faiss_index.bin", b"left by a writer that died")
+    made = [catalog.publish(adding(*(f"{n}/{i}.jpg" for i in range(4))), MODEL) for n in range(4)]
+    kept = {keys.generation_of(key) for key in stored_keys(store)} - {None}
+    assert kept == {snapshot.pointer.generation for snapshot in made[-SETTINGS.keep_generations :]}
+    assert len(keys_of(catalog.load())) == 16
+
+
+def test_another_model_is_refused_with_both_named_and_a_rebuild_replaces_it(catalog: Catalog) -> None:
+    catalog.publish(adding("a/1.jpg", "a/2.jpg"), MODEL)
+    with pytest.raises(IndexMismatch, match=rf"{MODEL.name}.*{OTHER_MODEL.name}.*--rebuild"):
+        catalog.publish(adding("a/3.jpg"), OTHER_MODEL)
+    assert keys_of(catalog.load()) == {"a/1.jpg", "a/2.jpg"}
+    catalog.publish(adding("a/3.jpg"), OTHER_MODEL, rebuild=True)
+    loaded = catalog.load()
+    assert keys_of(loaded) == {"a/3.jpg"}
+    assert loaded.pointer.model == OTHER_MODEL
+
+
+def test_a_rebuild_keeps_what_others_added_meanwhile(catalog: Catalog) -> None:
+    since = catalog.publish(adding("a/1.jpg", "a/gone.jpg"), MODEL)
+    catalog.publish(adding("b/uploaded.jpg"), MODEL)
+    catalog.publish(adding("a/1.jpg"), MODEL, rebuild=True, since=since)
+    assert keys_of(catalog.load()) == {"a/1.jpg", "b/uploaded.jpg"}
+
+
+def test_a_rebuild_replaces_a_generation_that_is_damaged(catalog: Catalog, store: ObjectStore) -> None:
+    made = catalog.publish(adding("a/1.jpg"), MODEL)
+    store.delete(made.pointer.files[0].key)
+    with pytest.raises(IndexCorrupt, match=r"image_faiss_index\.bin is missing"):
+        catalog.publish(adding("a/2.jpg"), MODEL)
+    catalog.publish(adding("a/2.jpg"), MODEL, rebuild=True)
+    assert keys_of(catalog.load()) == {"a/2.jpg"}
+
+
+@pytest.mark.parametrize("error", [PreconditionFailed("412"), StorageUnavailable("timeout")])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_winner_whose_reply_was_lost_knows_that_it_won(store: ObjectStore, error: Exception, first: bool) -> None:
+    if not first:
+        Catalog(store, SETTINGS).publish(adding("a/0.jpg"), MODEL)
+    faulty = LostReplyStore(store, keys.POINTER_KEY, error)
+    made = Catalog(faulty, SETTINGS).publish(adding("a/1.jpg"), MODEL)
+    assert faulty.lost == 1
+    loaded = Catalog(store, SETTINGS).load()
+    assert loaded.pointer == made.pointer
+    assert "a/1.jpg" in keys_of(loaded)
+
+
+def test_a_publication_that_storage_refuses_fails_and_changes_nothing(store: ObjectStore) -> None:
+    class Down(LostReplyStore):
+        def put(self, key, body, **options):
+            if key == keys.POINTER_KEY:
+                raise StorageUnavailable("down")
+            return self.inner.put(key, body, **options)
+
+    Catalog(store, SETTINGS).publish(adding("a/0.jpg"), MODEL)
+    with pytest.raises(StorageUnavailable):
+        Catalog(Down(store, "", ValueError()), SETTINGS).publish(adding("a/1.jpg"), MODEL)
+    assert keys_of(Catalog(store, SETTINGS).load()) == {"a/0.jpg"}
+
+
+@pytest.mark.parametrize("theirs", [("b/1.jpg",), tuple(f"b/{i}.jpg" for i in range(9))])
+@pytest.mark.parametrize("ours", [("c/1.jpg",), tuple(f"c/{i}.jpg" for i in range(9))])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_loser_applies_its_changes_on_the_winners_state(
+    store: ObjectStore, theirs: tuple[str, ...], ours: tuple[str, ...], first: bool
+) -> None:
+    other = Catalog(store, SETTINGS)
+    if not first:
+        other.publish(adding("a/0.jpg"), MODEL)
+    racing = InterferingStore(store, keys.POINTER_KEY, lambda: other.publish(adding(*theirs), MODEL))
+    made = Catalog(racing, SETTINGS).publish(adding(*ours), MODEL)
+    assert racing.interfered
+    loaded = Catalog(store, SETTINGS).load()
+    assert keys_of(made) == keys_of(loaded) == {*theirs, *ours} | (set() if first else {"a/0.jpg"})
+
+
+def test_losing_without_end_is_an_error(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_module, "PUBLISH_ATTEMPTS", 2)
+    other = Catalog(store, SETTINGS)
+    other.publish(adding("a/0.jpg"), MODEL)
+
+    class Hopeless(LostReplyStore):
+        def put(self, key, body, **options):
+            if key == keys.POINTER_KEY:
+                raise PreconditionFailed("412")
+            return self.inner.put(key, body, **options)
+
+    with pytest.raises(PreconditionFailed, match="2 races"):
+        Catalog(Hopeless(store, "", ValueError()), SETTINGS).publish(adding("a/1.jpg"), MODEL)
+    assert keys_of(other.load()) == {"a/0.jpg"}
+
+
+def test_a_reader_that_meets_a_pruned_generation_reads_the_new_one(store: ObjectStore) -> None:
+    """The pointer is read, then the generation behind it is replaced and pruned before its files are."""
+    writer = Catalog(store, IndexSettings(journal_max_rows=0, keep_generations=1))
+    writer.publish(adding("a/1.jpg"), MODEL)
+
+    class SlowReader(InterferingStore):
+        def get(self, key):
+            if key != keys.POINTER_KEY and not self.interfered:
+                self.interfered = True
+                self._interfere()
+            return self.inner.get(key)
+
+    slow = SlowReader(store, "", lambda: writer.publish(adding("a/2.jpg"), MODEL))
+    assert keys_of(Catalog(slow, SETTINGS).load()) == {"a/1.jpg", "a/2.jpg"}
+
+
+def _publish_many(url: str, name: str, start: Barrier) -> None:
+    catalog = Catalog(store_at(url), IndexSettings(journal_max_rows=2, journal_max_files=3))
+    start.wait(timeout=30)
+    for number in range(8):
+        count = 1 + 3 * (number % 2)
+        catalog.publish(adding(*(f"{name}/{number}-{i}.jpg" for i in range(count))), MODEL)
+
+
+def test_two_writer_processes_racing_lose_nothing(store: ObjectStore, storage_url: str) -> None:
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(2)
+    writers = [context.Process(target=_publish_many, args=(storage_url, name, start)) for name in ("one", "two")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(timeout=60)
+        assert writer.exitcode == 0
+    expected = {f"{w}/{n}-{i}.jpg" for w in ("one", "two") for n in range(8) for i in range(1 + 3 * (n % 2))}
+    assert keys_of(Catalog(store, SETTINGS).load()) == expected
+
+
+def test_vectors_come_back_to_the_bit_through_generation_and_journal(catalog: Catalog) -> None:
+    changes = adding("a/1.jpg", "a/2.jpg")
+    catalog.publish(adding("z.jpg", "y.jpg", "x.jpg", "w.jpg"), MODEL)
+    catalog.publish(changes, MODEL)
+    loaded: Snapshot = catalog.load()
+    rows = [row for row, record in loaded.records.items() if record.folder == "a"]
+    expected = {image_id_of(r.object_key): changes.vectors[i] for i, r in enumerate(changes.added)}
+    for row in rows:
+        np.testing.assert_array_equal(loaded.vectors.get([row])[0], expected[loaded.records[row].image_id])
+    assert loaded.vectors.dimension == DIMENSION
+
+
+@pytest.mark.parametrize("ours", [("c/1.jpg",), tuple(f"c/{i}.jpg" for i in range(9))], ids=["journal", "generation"])
+def test_a_winner_who_is_overtaken_before_it_hears_of_its_win_loses_nothing(
+    store: ObjectStore, ours: tuple[str, ...]
+) -> None:
+    """Our write goes through, its reply is lost, and another writer publishes on top before we read back."""
+    other = Catalog(store, SETTINGS)
+    other.publish(adding("a/0.jpg"), MODEL)
+
+    class Overtaken(LostReplyStore):
+        def get(self, key):
+            if self.lost == 1:
+                self.lost += 1
+                other.publish(adding("b/1.jpg"), MODEL)
+            return self.inner.get(key)
+
+    overtaken = Overtaken(store, keys.POINTER_KEY, PreconditionFailed("412"))
+    Catalog(overtaken, SETTINGS).publish(adding(*ours), MODEL)
+    assert overtaken.lost == 2
+    assert keys_of(Catalog(store, SETTINGS).load()) == {"a/0.jpg", "b/1.jpg", *ours}
+
+
+@pytest.mark.parametrize("ours", [("c/1.jpg",), tuple(f"c/{i}.jpg" for i in range(9))], ids=["journal", "generation"])
+def test_a_write_that_lands_after_it_was_reported_lost_relies_on_files_that_are_there(
+    store: ObjectStore, ours: tuple[str, ...]
+) -> None:
+    """A retry is told 409 while the first try is still under way; the first one lands once we have looked."""
+    catalog = Catalog(store, SETTINGS)
+    catalog.publish(adding("a/0.jpg"), MODEL)
+
+    class Late(LostReplyStore):
+        held = None
+
+        def put(self, key, body, **options):
+            if key == keys.POINTER_KEY and not self.lost:
+                self.lost += 1
+                self.held = (key, body, options)
+                raise self._error
+            return self.inner.put(key, body, **options)
+
+        def get(self, key):
+            stored = self.inner.get(key)
+            if self.held:
+                held_key, body, options = self.held
+                self.held = None
+                self.inner.put(held_key, body, **options)
+            return stored
+
+    Catalog(Late(store, keys.POINTER_KEY, PreconditionFailed("409")), SETTINGS).publish(adding(*ours), MODEL)
+    assert keys_of(Catalog(store, SETTINGS).load()) == {"a/0.jpg", *ours}
+
+
+@pytest.mark.parametrize("pointer", [b"torn", b'{"format": 2}', b"[]", b"{}"])
+def test_a_rebuild_replaces_a_pointer_that_is_damaged(catalog: Catalog, store: ObjectStore, pointer: bytes) -> None:
+    made = catalog.publish(adding("a/1.jpg"), MODEL)
+    store.put(keys.POINTER_KEY, pointer)
+    with pytest.raises(IndexCorrupt, match="--rebuild"):
+        catalog.publish(adding("a/2.jpg"), MODEL)
+    rebuilt = catalog.publish(adding("a/2.jpg"), MODEL, rebuild=True)
+    assert keys_of(catalog.load()) == {"a/2.jpg"}
+    assert rebuilt.pointer.generation > made.pointer.generation
+
+
+@pytest.mark.parametrize("field", [b'"files": []', b'"generation": "elsewhere"'])
+def test_a_pointer_that_points_nowhere_is_corrupt(catalog: Catalog, store: ObjectStore, field: bytes) -> None:
+    made = catalog.publish(adding("a/1.jpg"), MODEL)
+    content = orjson.loads(store.get(keys.POINTER_KEY).data) | orjson.loads(b"{%s}" % field)
+    store.put(keys.POINTER_KEY, orjson.dumps(content))
+    with pytest.raises(IndexCorrupt, match="no pointer"):
+        catalog.load()
+    assert made.pointer.count == 1
+
+
+def test_what_others_keep_below_the_index_prefix_is_left_alone(catalog: Catalog, store: ObjectStore) -> None:
+    theirs = ["_index/backup/x", "_index/00000099-deadbeef/image_faiss_index.bin", "_index/README"]
+    for key in theirs:
+        store.put(key, b"theirs")
+    for number in range(3):
+        catalog.publish(adding(*(f"{number}/{i}.jpg" for i in range(4))), MODEL)
+    assert set(theirs) <= set(stored_keys(store))
+
+
+def test_removing_much_makes_a_generation_too(catalog: Catalog) -> None:
+    many = [f"a/{i}.jpg" for i in range(9)]
+    first = catalog.publish(adding(*many), MODEL)
+    second = catalog.publish(removing(*many[:5]), MODEL)
+    assert second.pointer.generation != first.pointer.generation
+    assert keys_of(catalog.load()) == set(many[5:])
+
+
+def test_a_rebuild_that_nothing_was_published_before_keeps_what_came_meanwhile(catalog: Catalog) -> None:
+    catalog.publish(adding("b/uploaded.jpg"), MODEL)
+    catalog.publish(adding("a/1.jpg"), MODEL, rebuild=True, since=None)
+    assert keys_of(catalog.load()) == {"a/1.jpg", "b/uploaded.jpg"}
+
+
+def test_a_rebuild_keeps_what_others_changed_and_its_own_version_of_what_it_read(catalog: Catalog) -> None:
+    since = catalog.publish(adding("a/1.jpg", "a/2.jpg"), MODEL)
+    catalog.publish(adding("a/1.jpg", "a/2.jpg", etag="2"), MODEL)
+    catalog.publish(adding("a/1.jpg", etag="3"), MODEL, rebuild=True, since=since)
+    loaded = catalog.load()
+    keys_of(loaded)
+    assert {record.object_key: record.etag for record in loaded.records.values()} == {"a/1.jpg": "3", "a/2.jpg": "2"}
+
+
+def test_a_reader_does_not_build_on_a_state_that_took_another_turn(catalog: Catalog, store: ObjectStore) -> None:
+    """Same generation, other journals than the reader knows: the pointer was restored from a backup, say."""
+    catalog.publish(adding("a/1.jpg"), MODEL)
+    backup = store.get(keys.POINTER_KEY).data
+    known = catalog.publish(adding("b/lost.jpg"), MODEL)
+    store.put(keys.POINTER_KEY, backup)
+    catalog.publish(adding("c/1.jpg"), MODEL)
+    assert keys_of(catalog.load(known)) == {"a/1.jpg", "c/1.jpg"}
+
+
+def test_no_room_for_temporary_files_is_said_so(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    catalog.publish(adding("a/1.jpg"), MODEL)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file" / "not-a-folder"))
+    for attempt in (catalog.load, lambda: catalog.publish(adding("a/2.jpg"), MODEL, rebuild=True)):
+        with pytest.raises(StorageUnavailable, match="TMPDIR"):
+            attempt()

@@ -1,0 +1,69 @@
+"""A publisher killed with SIGKILL at every write it makes leaves a readable generation each time."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.catalog.catalog import Catalog
+from app.settings import IndexSettings
+from tests.support.catalogs import MODEL, adding, keys_of
+from tests.support.stores import store_at
+
+SETTINGS = IndexSettings(journal_max_rows=2, keep_generations=1)
+OLD = {"a/1.jpg", "a/2.jpg", "a/3.jpg"}
+
+PUBLISHER = """
+import sys
+from app.catalog.catalog import Catalog
+from tests.catalog.test_kill import SETTINGS
+from tests.support.catalogs import MODEL, adding
+from tests.support.stores import KillingStore, store_at
+
+url, write, when, *keys = sys.argv[1:]
+store = KillingStore(store_at(url), int(write), after=when == "after")
+Catalog(store, SETTINGS).publish(adding(*keys), MODEL)
+"""
+
+
+def publish_and_die(url: str, write: int, when: str, keys: list[str]) -> int:
+    """Exit code of a real process that publishes `keys` and is killed around its nth write."""
+    command = [sys.executable, "-c", PUBLISHER, url, str(write), when, *keys]
+    return subprocess.run(command, timeout=60, check=False).returncode
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("keys", "writes"),
+    [(["b/1.jpg"], 2), (["b/1.jpg", "b/2.jpg", "b/3.jpg"], 5)],
+    ids=["journal", "generation"],
+)
+def test_every_death_leaves_the_old_state_or_the_new_one(
+    storage_url: str, when: str, keys: list[str], writes: int
+) -> None:
+    """A journal takes two writes; a generation three and the two deletions of the one that it replaces."""
+    new = OLD | set(keys)
+    states = []
+    for write in range(1, writes + 2):
+        url = f"{storage_url}/{write}"
+        if url.startswith("file://"):
+            Path(url.removeprefix("file://")).mkdir()
+        catalog = Catalog(store_at(url), SETTINGS)
+        catalog.publish(adding(*OLD), MODEL)
+        code = publish_and_die(url, write, when, keys)
+        assert code == (0 if write > writes else -signal.SIGKILL)
+        states.append(keys_of(catalog.load()))
+        assert keys_of(catalog.publish(adding("c/1.jpg"), MODEL)) == states[-1] | {"c/1.jpg"}
+    published_at = 2 if writes == 2 else 3
+    last_old = published_at if when == "before" else published_at - 1
+    assert states == [OLD] * last_old + [new] * (writes + 1 - last_old)
+
+
+def test_publishing_goes_on_over_what_a_dead_writer_left(storage_url: str) -> None:
+    catalog = Catalog(store_at(storage_url), SETTINGS)
+    catalog.publish(adding(*OLD), MODEL)
+    assert publish_and_die(storage_url, 1, "after", ["b/1.jpg"]) == -signal.SIGKILL
+    catalog.publish(adding("c/1.jpg"), MODEL)
+    assert keys_of(catalog.load()) == OLD | {"c/1.jpg"}

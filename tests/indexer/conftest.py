@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from app.models.embedder import TorchEmbedder
+from app.settings import ModelSettings
+from app.storage.local import LocalStore
+from tests.indexer.picture_collection import Collection, CountingEmbedder
+from tests.support.tiny_models import build_tiny_clip
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_clip(tmp_path_factory.mktemp("models") / "tiny-clip")
+
+
+@pytest.fixture(scope="session")
+def torch_embedder(model_folder: Path) -> TorchEmbedder:
+    return TorchEmbedder.load(ModelSettings(name=str(model_folder)))
+
+
+@pytest.fixture
+def embedder(torch_embedder: TorchEmbedder) -> CountingEmbedder:
+    return CountingEmbedder(torch_embedder)
+
+
+@pytest.fixture
+def collection(tmp_path: Path, embedder: CountingEmbedder) -> Collection:
+    (tmp_path / "bucket").mkdir(exist_ok=True)
+    return Collection(LocalStore(tmp_path / "bucket"), embedder)

@@ -1,0 +1,59 @@
+"""`python -m tests.indexer.gated_indexer FOLDER [options]`: the indexer with a model that a test holds up.
+
+The nth batch makes FOLDER/batch-n and then waits for FOLDER/open, from the third on.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from app.catalog.catalog import Catalog
+from app.settings import Settings
+from app.storage.local import LocalStore
+from app.types import Vectors
+from indexer.cli import make_app
+from indexer.parts import Model, Parts
+from tests.support.catalogs import DIMENSION, MODEL
+
+HELD_FROM = 3
+
+
+class GatedEmbedder:
+    identity = MODEL
+    notice = None
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._batches = 0
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        raise NotImplementedError
+
+    def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
+        self._batches += 1
+        (self._folder / f"batch-{self._batches}").touch()
+        deadline = time.monotonic() + 60
+        while self._batches >= HELD_FROM and not (self._folder / "open").exists():
+            assert time.monotonic() < deadline, "nobody opened the gate"
+            time.sleep(0.01)
+        rows = np.stack([np.asarray(image, np.float32).ravel()[:DIMENSION] + 1 for image in images])
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+    def shrink(self, image: Image.Image) -> Image.Image:
+        return image
+
+
+def assemble(settings: Settings) -> Parts:
+    store = LocalStore.from_url(settings.storage.url)
+    gate = Path(sys.argv[1])
+    return Parts(
+        settings, store, Catalog(store, settings.index), Model(lambda: MODEL.fingerprint, lambda: GatedEmbedder(gate))
+    )
+
+
+if __name__ == "__main__":
+    make_app(assemble)(sys.argv[2:])

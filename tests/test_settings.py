@@ -1,0 +1,231 @@
+"""load_settings: environment, `.env`, defaults, and what it says of mistakes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.errors import InvalidSettings
+from app.settings import Settings, StorageSettings, load_settings, variables
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """load_settings writes to os.environ; every test starts without our variables and leaves none behind."""
+    saved = dict(os.environ)
+    for name in [name for name, _, _ in variables()] + [name for name in saved if name.startswith("AWS_")]:
+        os.environ.pop(name, None)
+    yield
+    os.environ.clear()
+    os.environ.update(saved)
+
+
+@pytest.fixture
+def env_file(tmp_path: Path) -> Path:
+    return tmp_path / ".env"
+
+
+def test_defaults_need_no_file(env_file: Path) -> None:
+    settings = load_settings(env_file)
+
+    assert settings == load_settings(None) == Settings()
+    assert settings.storage.url == "file://data"
+    assert settings.model.name == "demo"
+    assert settings.server.port == 8000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "group", "field", "expected"),
+    [
+        ("STORAGE_URL", "s3://photos", "storage", "url", "s3://photos"),
+        ("MODEL", "openai/clip-vit-base-patch32", "model", "name", "openai/clip-vit-base-patch32"),
+        ("MODEL_REVISION", "abc123", "model", "revision", "abc123"),
+        ("IMAGE_MAX_BYTES", "1000", "image", "max_bytes", 1000),
+        ("BATCH_MAX_QUEUE", "7", "batch", "max_queue", 7),
+        ("INDEX_MAX_SHRINK", "0.25", "index", "max_shrink", 0.25),
+        ("VECTOR_STORE", "faiss", "vector", "store", "faiss"),
+        ("PORT", "9000", "server", "port", 9000),
+        ("LOG_LEVEL", "debug", "server", "log_level", "debug"),
+    ],
+)
+def test_every_group_reads_its_variables(name: str, value: str, group: str, field: str, expected: object) -> None:
+    os.environ[name] = value
+
+    assert getattr(getattr(load_settings(None), group), field) == expected
+
+
+def test_the_file_gives_what_the_environment_does_not(env_file: Path) -> None:
+    env_file.write_text("# mine\nSTORAGE_URL='s3://from-file'\nexport PORT=8001\n")
+    os.environ["PORT"] = "8002"
+    settings = load_settings(env_file)
+
+    assert settings.storage.url == "s3://from-file"
+    assert settings.server.port == 8002
+
+
+def test_an_unknown_name_in_the_file_is_refused_with_the_near_one(env_file: Path) -> None:
+    env_file.write_text("STORAGE_URI=s3://photos\n")
+
+    with pytest.raises(InvalidSettings, match=r"sets STORAGE_URI, which is no setting\. Did you mean STORAGE_URL\?"):
+        load_settings(env_file)
+
+
+def test_an_unknown_name_like_nothing_is_refused_without_a_guess(env_file: Path) -> None:
+    env_file.write_text("XYZZY=1\n")
+
+    with pytest.raises(InvalidSettings, match=r"sets XYZZY, which is no setting\. See \.env\.example"):
+        load_settings(env_file)
+    assert "XYZZY" not in os.environ
+
+
+def test_the_case_of_a_name_in_the_file_matters(env_file: Path) -> None:
+    """What would silently be ignored is refused."""
+    env_file.write_text("storage_url=s3://photos\n")
+
+    with pytest.raises(InvalidSettings, match="storage_url"):
+        load_settings(env_file)
+
+
+@pytest.mark.parametrize("line", ["STORAGE_URL s3://photos", "PORT", "MODEL='never closed", "=value", "export"])
+def test_a_line_that_is_no_variable_is_refused_with_its_number(env_file: Path, line: str) -> None:
+    env_file.write_text(f"# mine\nPORT=8001\n\n\n{line}\nLOG_LEVEL=debug\n")
+
+    with pytest.raises(InvalidSettings, match=r"\.env, line 5, is not NAME=value"):
+        load_settings(env_file)
+    assert "PORT" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [("PORT=1\nMODEL=modèle\n".encode("latin-1"), 2), ("PORT=1\n".encode("utf-16"), 1)],
+)
+def test_a_file_that_is_not_utf8_is_refused(env_file: Path, data: bytes, line: int) -> None:
+    env_file.write_bytes(data)
+
+    with pytest.raises(InvalidSettings, match=rf"\.env, line {line}, is not UTF-8"):
+        load_settings(env_file)
+
+
+def test_a_file_that_cannot_be_read_is_refused(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    env_file.write_text("PORT=8001\n")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(InvalidSettings, match=r"\.env can't be read: Permission denied"):
+        load_settings(env_file)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(env_file: Path) -> None:
+    env_file.write_bytes(b"\xef\xbb\xbfPORT=8001\r\nMODEL=mine\r\n")
+
+    settings = load_settings(env_file)
+    assert (settings.server.port, settings.model.name) == (8001, "mine")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HTTP_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "all_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+     "SSL_CERT_FILE", "SSL_CERT_DIR", "TOKENIZERS_PARALLELISM"],
+)  # fmt: skip
+def test_what_libraries_read_may_stand_in_the_file(env_file: Path, name: str) -> None:
+    os.environ.pop(name, None)
+    env_file.write_text(f"{name}=from-file\n")
+    load_settings(env_file)
+
+    assert os.environ[name] == "from-file"
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "Debug", "debug"])
+def test_the_case_of_the_log_level_does_not_matter(level: str) -> None:
+    os.environ["LOG_LEVEL"] = level
+
+    assert load_settings(None).server.log_level == "debug"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eighty"),
+        ("PORT", "70000"),
+        ("STORAGE_LINKS", "magic"),
+        ("MODEL_DEVICE", "tpu"),
+        ("INDEX_POLL_S", "0"),
+        ("INDEX_MAX_SHRINK", "50"),
+        ("VECTOR_STORE", "pinecone"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+@pytest.mark.parametrize("source", ["environment", "file"])
+def test_a_bad_value_names_its_variable(env_file: Path, name: str, value: str, source: str) -> None:
+    if source == "file":
+        env_file.write_text(f"{name}={value}\n")
+    else:
+        os.environ[name] = value
+
+    with pytest.raises(InvalidSettings, match=rf"can't be used\. {name}: .*\.env\.example"):
+        load_settings(env_file)
+
+
+def test_all_bad_values_of_a_group_are_named_at_once() -> None:
+    os.environ |= {"PORT": "eighty", "LOG_LEVEL": "loud"}
+
+    with pytest.raises(InvalidSettings, match=r"PORT: .*; LOG_LEVEL: "):
+        load_settings(None)
+
+
+def test_boto3_finds_its_variables_of_the_file_in_the_environment(env_file: Path) -> None:
+    env_file.write_text("AWS_ACCESS_KEY_ID=from-file\nAWS_DEFAULT_REGION=eu-west-1\n")
+    os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
+    load_settings(env_file)
+
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "from-file"
+    assert os.environ["AWS_DEFAULT_REGION"] == "us-east-1"
+
+
+def test_empty_values_mean_the_default(env_file: Path) -> None:
+    env_file.write_text("PORT=\nMODEL=\nAWS_ACCESS_KEY_ID=\n")
+    os.environ["LOG_LEVEL"] = ""
+
+    assert load_settings(env_file) == Settings()
+    assert "AWS_ACCESS_KEY_ID" not in os.environ
+
+
+def test_settings_are_frozen() -> None:
+    settings = load_settings(None)
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.storage = StorageSettings()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.storage.url = "s3://other"
+
+
+def test_code_sets_fields_by_name_and_is_told_of_typos() -> None:
+    assert StorageSettings(url="s3://photos").url == "s3://photos"
+    with pytest.raises(ValidationError, match="uri"):
+        StorageSettings(uri="s3://photos")  # type: ignore[call-arg]
+
+
+def test_importing_reads_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import app.settings"],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"PORT": "eighty"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_variable_has_one_name_and_a_meaning() -> None:
+    listed = list(variables())
+
+    assert len({name for name, _, _ in listed}) == len(listed)
+    assert all(description for _, _, description in listed)
+    assert ("STORAGE_URL", "file://data") in {(name, default) for name, default, _ in listed}
+    assert "MODEL" in {name for name, _, _ in listed}
