@@ -6,6 +6,9 @@ FROM python:3.11-slim-bookworm AS builder
 # An additional package index for pip: PyTorch's index of CPU wheels makes the image several gigabytes smaller.
 ARG PIP_EXTRA_INDEX_URL
 
+# What VECTOR_STORE=milvus or chroma, or `index --engine ray` need: names of extras, separated by commas.
+ARG EXTRAS
+
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
@@ -15,7 +18,7 @@ WORKDIR /srv/image2search
 # Editable: `app` and `indexer` stay here, beside the demo model, and are filled in below.
 COPY pyproject.toml constraints.txt ./
 RUN mkdir app indexer && touch README.md app/__init__.py indexer/__init__.py \
-    && pip install --constraint constraints.txt --editable .
+    && pip install --constraint constraints.txt --editable ".${EXTRAS:+[$EXTRAS]}"
 
 COPY app ./app
 COPY indexer ./indexer

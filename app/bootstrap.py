@@ -9,6 +9,7 @@ from app.settings import ModelSettings, Settings, StorageSettings
 from app.storage.base import ObjectStore
 from app.storage.local import LocalStore
 from app.storage.s3 import S3Store
+from app.vectors.base import VectorServer
 
 if TYPE_CHECKING:
     from app.models.base import Embedder
@@ -27,7 +28,12 @@ class Components:
 def build(settings: Settings) -> Components:
     """Make every part. Raises InvalidSettings, ModelUnavailable."""
     store = open_store(settings.storage)
-    return Components(settings, store, load_embedder(settings.model), Catalog(store, settings.index))
+    return Components(settings, store, load_embedder(settings.model), open_catalog(settings, store))
+
+
+def open_catalog(settings: Settings, store: ObjectStore) -> Catalog:
+    """The catalog of the store, over the engine that `VECTOR_STORE` names. Raises InvalidSettings."""
+    return Catalog(store, settings.index, vectors=settings.vector, server=open_vectors(settings))
 
 
 def load_embedder(settings: ModelSettings) -> "Embedder":
@@ -45,3 +51,18 @@ def open_store(settings: StorageSettings) -> ObjectStore:
     if scheme == "s3":
         return S3Store(settings)
     raise InvalidSettings(f"STORAGE_URL={settings.url} has no known scheme. Use file://folder or s3://bucket.")
+
+
+def open_vectors(settings: Settings) -> VectorServer | None:
+    """The vector server that `VECTOR_STORE` names, asked for nothing yet; None for FAISS. Raises InvalidSettings."""
+    match settings.vector.store:
+        case "milvus":
+            from app.vectors.milvus import MilvusServer  # each engine's client is an extra of its own
+
+            return MilvusServer(settings.milvus, settings.vector.recall)
+        case "chroma":
+            from app.vectors.chroma import ChromaServer
+
+            return ChromaServer(settings.chroma)
+        case "faiss":
+            return None

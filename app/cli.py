@@ -71,7 +71,7 @@ def search(
     else:
         vectors = parts.embedder.encode_texts([query])
     table = Table("score", "picture", box=None)
-    for row, score in snapshot.vectors.search(vectors, k, folders=folders)[0]:
+    for row, score in snapshot.search(vectors, k, folders=folders)[0]:
         table.add_row(f"{score:.3f}", Text(parts.store.uri(snapshot.records[row].object_key), overflow="fold"))
     console.print(table)
 

@@ -15,6 +15,7 @@ AppError
 │   └── IndexBusy
 ├── Unavailable
 │   ├── StorageUnavailable
+│   ├── VectorStoreUnavailable
 │   ├── IndexNotReady
 │   └── Overloaded
 ├── IndexCorrupt
@@ -89,6 +90,10 @@ class Unavailable(AppError):
 
 class StorageUnavailable(Unavailable):
     """The object storage did not answer, or refused."""
+
+
+class VectorStoreUnavailable(Unavailable):
+    """The vector server (Milvus, Chroma) did not answer, or refused."""
 
 
 class IndexNotReady(Unavailable):

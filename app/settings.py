@@ -98,8 +98,10 @@ class IndexSettings(Group):
     look_ahead: int = Field(128, ge=1, description="pictures read ahead of the model; bounds the indexer's memory")
     max_shrink: float = Field(0.5, ge=0, le=1, description="share of the index that one run may remove without a word")
     keep_generations: int = Field(3, ge=1, description="generations kept in the bucket, the current one included")
-    journal_max_rows: int = Field(1000, ge=0, description="changes up to this many are appended, not rewritten whole")
-    journal_max_files: int = Field(32, ge=0, description="appended changes after which the next one is folded in")
+    journal_max_rows: int = Field(
+        5000, ge=0, description="changes up to this many are appended; above it they are folded into a new generation"
+    )
+    journal_max_files: int = Field(32, ge=0, description="appended files above which they are folded as well")
     poll_s: float = Field(5, gt=0, description="how often the service looks for a new index, seconds")
     lock_ttl_s: float = Field(60, ge=3, description="after this silence a dead indexer's lock is taken over, seconds")
 
@@ -109,7 +111,39 @@ class VectorSettings(Group):
 
     model_config = SettingsConfigDict(env_prefix="VECTOR_")
 
-    store: Literal["faiss"] = Field("faiss", description="which engine searches the vectors")
+    store: Literal["faiss", "milvus", "chroma"] = Field(
+        "faiss", description="which engine searches the vectors: FAISS in the process, or a server"
+    )
+    shape: Literal["auto", "flat", "ivf_sq8", "ivf_rabitq"] = Field(
+        "auto", description="how FAISS keeps them (docs/scale.md); auto: by their number"
+    )
+    recall: float = Field(
+        0.98, gt=0, le=1, description="share of the true 10 nearest that FAISS is tuned to find when not exact"
+    )
+
+
+class MilvusSettings(Group):
+    """The Milvus that `VECTOR_STORE=milvus` uses."""
+
+    model_config = SettingsConfigDict(env_prefix="MILVUS_")
+
+    uri: str = Field(
+        "milvus.db",
+        description="Milvus, standalone or distributed (`http://localhost:19530`), or a folder for Milvus Lite",
+    )
+    token: str = Field("", description="`user:password` or API key, where the server asks for one")
+    database: str = Field("", description="database in the server; empty: its default one")
+    timeout_s: float = Field(10, gt=0, description="seconds to wait for an answer")
+
+
+class ChromaSettings(Group):
+    """The Chroma that `VECTOR_STORE=chroma` uses."""
+
+    model_config = SettingsConfigDict(env_prefix="CHROMA_")
+
+    url: str = Field("http://localhost:8001", description="address of a Chroma server (`chroma run`)")
+    token: str = Field("", description="sent as `Authorization: Bearer`, where the server asks for one")
+    timeout_s: float = Field(10, gt=0, description="seconds to wait for an answer")
 
 
 def _in_lower_case(value: object) -> object:
@@ -137,6 +171,8 @@ class Settings(BaseModel):
     batch: BatchSettings = Field(default_factory=BatchSettings)
     index: IndexSettings = Field(default_factory=IndexSettings)
     vector: VectorSettings = Field(default_factory=VectorSettings)
+    milvus: MilvusSettings = Field(default_factory=MilvusSettings)
+    chroma: ChromaSettings = Field(default_factory=ChromaSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
 
 

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Assemble: TypeAlias = "Callable[[Settings], Parts] | None"
+
+
+class EngineName(StrEnum):
+    PLAIN = "plain"
+    RAY = "ray"
 
 
 class ProgressMode(StrEnum):
@@ -142,6 +148,13 @@ def make_app(assemble: Assemble = None) -> typer.Typer:
         retry_skipped: Annotated[
             bool, typer.Option("--retry-skipped", help="Read again pictures that could not be read before.")
         ] = False,
+        engine: Annotated[
+            EngineName,
+            typer.Option(
+                help="plain: threads and one model in this process; ray: as many workers as this machine, or the "
+                "cluster at RAY_ADDRESS, has room for."
+            ),
+        ] = EngineName.PLAIN,
         watch: Annotated[
             str | None,
             typer.Option(
@@ -164,7 +177,7 @@ def make_app(assemble: Assemble = None) -> typer.Typer:
         try:
             with StopSignal() as stop:
                 flags = {"rebuild": rebuild, "allow_shrink": allow_shrink, "retry_skipped": retry_skipped}
-                run = _prepare(assemble, output, stop, **flags)
+                run = _prepare(assemble, output, stop, engine, **flags)
                 if watch is None:
                     output.report(run())
                 else:
@@ -176,7 +189,9 @@ def make_app(assemble: Assemble = None) -> typer.Typer:
     return app
 
 
-def _prepare(assemble: Assemble, output: Output, stop: StopSignal, **flags: bool) -> "Callable[[], Report]":
+def _prepare(
+    assemble: Assemble, output: Output, stop: StopSignal, engine: EngineName, **flags: bool
+) -> "Callable[[], Report]":
     """A function that does one run; all runs share one model."""
     settings = load_settings()
     output.check()
@@ -185,6 +200,11 @@ def _prepare(assemble: Assemble, output: Output, stop: StopSignal, **flags: bool
     from indexer.run import Options, run_index
 
     found = (assemble or parts.assemble)(settings)
+    if engine is EngineName.RAY:
+        from indexer.ray_engine import RayEngine
+        from indexer.ray_workers import Recipe
+
+        found = replace(found, engine=RayEngine(Recipe.of(settings)))
     options = Options(**flags)
     return lambda: run_index(found, options, output.progress(), stop)
 

@@ -4,7 +4,7 @@ Pure: a listing and a snapshot go in, a plan comes out; nothing is read or writt
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from app.catalog.changes import Snapshot
@@ -40,11 +40,17 @@ def diff_listing(
     max_bytes: int,
     rebuild: bool = False,
     retry_skipped: bool = False,
+    missing: Collection[int] = (),
 ) -> Diff:
-    """Compare by key and etag. `rebuild` reads everything again, `retry_skipped` what could not be read before."""
+    """Compare by key and etag.
+
+    `rebuild` reads everything again, `retry_skipped` what could not be read before, `missing` are rows whose vector is
+    gone.
+    """
     records = snapshot.records if snapshot else {}
     skipped = snapshot.skipped if snapshot else {}
     listed: set[str] = set()
+    left = set(records)
     to_read: list[ObjectInfo] = []
     too_large: list[Skip] = []
     still_broken: list[Skip] = []
@@ -52,9 +58,11 @@ def diff_listing(
     unchanged = 0
     for info in listing:
         listed.add(info.key)
-        record = records.get(row_id(image_id_of(info.key)))
+        row = row_id(image_id_of(info.key))
+        left.discard(row)
+        record = records.get(row)
         skip = skipped.get(info.key)
-        if record is not None and record.etag == info.etag and not rebuild:
+        if record is not None and record.etag == info.etag and not rebuild and row not in missing:
             unchanged += 1
         elif info.size_bytes > max_bytes:
             too_large.append(_too_large(info, max_bytes))
@@ -71,7 +79,7 @@ def diff_listing(
         unchanged=unchanged,
         too_large=tuple(too_large),
         still_broken=tuple(still_broken),
-        gone=tuple(record for record in records.values() if record.object_key not in listed),
+        gone=tuple(records[row] for row in left),
         outgrown=tuple(outgrown),
         forgotten=frozenset(outdated),
     )

@@ -1,15 +1,22 @@
-"""What a run works with. The model is loaded when the first picture needs it: an unchanged bucket never does."""
+"""What a run works with, and which engine reads and embeds.
 
-from collections.abc import Callable
+The model is loaded when the first picture needs it: an unchanged bucket never does.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image
 
 from app.catalog.catalog import Catalog
 from app.settings import Settings
-from app.storage.base import ObjectStore
+from app.storage.base import ObjectInfo, ObjectStore
+from app.types import ImageRecord, ModelIdentity
+from indexer.harvest import Harvest, Harvester
+from indexer.pipeline import plain_engine
+from indexer.progress import Progress
 
 if TYPE_CHECKING:
     from app.models.base import Embedder
@@ -22,6 +29,7 @@ class Model:
         """Both raise ModelUnavailable."""
         self._fingerprint = fingerprint
         self._load = load
+        self._elsewhere: ModelIdentity | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -35,9 +43,51 @@ class Model:
     def is_loaded(self) -> bool:
         return "embedder" in self.__dict__
 
+    @property
+    def identity(self) -> ModelIdentity:
+        """Of the vectors that were made; the model is loaded for it where none were."""
+        return self._elsewhere or self.embedder.identity
+
+    @property
+    def is_used(self) -> bool:
+        """Whether vectors may have been made with it, here or elsewhere."""
+        return self.is_loaded or self._elsewhere is not None
+
+    def worked_elsewhere(self, identity: ModelIdentity) -> None:
+        """Other processes have loaded it and make vectors with it."""
+        self._elsewhere = identity
+
     def shrink(self, image: Image.Image) -> Image.Image:
         """The picture as small as the model, if loaded, lets it be with the same vector. Thread-safe."""
         return self.embedder.shrink(image) if self.is_loaded else image
+
+
+class Pipeline(Protocol):
+    """One pass over the objects to read."""
+
+    @property
+    def harvest(self) -> Harvest:
+        """What is done so far."""
+        ...
+
+    def prepare(self, progress: Progress, *, needs_model: bool) -> None:
+        """What takes its time before the first picture; `run` comes next. Raises AppError."""
+        ...
+
+    def run(self, objects: Sequence[ObjectInfo], stop: Callable[[], bool]) -> None:
+        """Fill `harvest`; when `stop` turns true, with what is embedded by then.
+
+        Raises AppError, and what nobody expected; `harvest` holds what was done before.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """What reads and embeds."""
+
+    def __call__(self, parts: "Parts", known: Mapping[str, ImageRecord], harvester: Harvester) -> Pipeline:
+        """The pipeline of one run. Contents whose hash is `known` are not embedded."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,6 +96,7 @@ class Parts:
     store: ObjectStore
     catalog: Catalog
     model: Model
+    engine: Engine = plain_engine
 
 
 def assemble(settings: Settings) -> Parts:
@@ -57,4 +108,4 @@ def assemble(settings: Settings) -> Parts:
     model = Model(
         lambda: find_checkpoint(settings.model).fingerprint(), lambda: bootstrap.load_embedder(settings.model)
     )
-    return Parts(settings, store, Catalog(store, settings.index), model)
+    return Parts(settings, store, bootstrap.open_catalog(settings, store), model)

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from app.catalog.changes import Snapshot
-from app.types import ImageRecord
+from app.types import ImageRecord, row_id
 from indexer.diff import Diff
-from indexer.pipeline import Harvest
+from indexer.harvest import Harvest
 
 NAMED = 20
 """Skipped pictures that the summary names; the JSON report names them all."""
@@ -98,7 +98,8 @@ def make_report(
 ) -> Report:
     """Count what was done against the state that the run began with."""
     done = [*harvest.records, *(record for record, _ in harvest.copies)]
-    earlier = {record.image_id: record.etag for record in before.records.values()} if before else {}
+    known = before.records if before else {}
+    earlier = {item.image_id: item.etag for record in done if (item := known.get(row_id(record.image_id)))}
     added = [record for record in done if record.image_id not in earlier]
     changed = sum(earlier.get(record.image_id, record.etag) != record.etag for record in done)
     skipped = sorted((*diff.too_large, *diff.still_broken, *harvest.skipped), key=lambda skip: skip.object_key)

@@ -6,7 +6,8 @@ in the plan nor undone by it.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -14,16 +15,26 @@ import numpy as np
 
 from app.catalog.catalog import mismatch_message
 from app.catalog.changes import Changes, Snapshot
+from app.catalog.drift import Drift, drift_of
 from app.catalog.keys import POINTER_KEY, is_picture_key
 from app.catalog.lock import IndexLock
-from app.errors import AppError, IndexCorrupt, IndexMismatch, ObjectNotFound, ShrinkRefused, StorageUnavailable
+from app.catalog.records import Records
+from app.errors import (
+    AppError,
+    IndexCorrupt,
+    IndexMismatch,
+    ObjectNotFound,
+    ShrinkRefused,
+    StorageUnavailable,
+    VectorStoreUnavailable,
+)
 from app.storage.base import ObjectInfo
 from app.types import ImageRecord, ModelIdentity, Vectors, image_id_of, row_id
+from indexer.contents import Contents
 from indexer.diff import Diff, diff_listing, may_hold_news, refuse_shrink, under_new_keys
+from indexer.harvest import Harvest, Harvester
 from indexer.parts import Parts
-from indexer.pipeline import Harvest, Pipeline
 from indexer.progress import Progress, UnbrokenProgress
-from indexer.reader import Reader
 from indexer.report import Report, make_report
 
 log = logging.getLogger(__name__)
@@ -69,6 +80,7 @@ class _Run:
         self._progress = progress
         self._stop = stop
         self._before: Snapshot | None = None
+        self._drift = Drift()
         self._unusable = False
         """Whether there is an index that only a whole rebuild can replace: another model's, or a damaged one."""
 
@@ -81,6 +93,9 @@ class _Run:
         removed = self._removals(diff, harvest)
         self._refuse_losses(diff, harvest, removed)
         after = self._publish(self._changes(diff, harvest, removed), harvest)
+        if after is not None:
+            self._drop_extra(after)
+            after = self._fold(after)
         return make_report(
             diff,
             harvest,
@@ -93,23 +108,27 @@ class _Run:
     @property
     def _identity(self) -> ModelIdentity:
         """Of the vectors to publish. With none made, the index's own will do and nothing is loaded for it."""
-        if self._before is None or self._unusable or self._parts.model.is_loaded:
-            return self._parts.model.embedder.identity
+        if self._before is None or self._unusable or self._parts.model.is_used:
+            return self._parts.model.identity
         return self._before.pointer.model
 
     def _load(self) -> None:
         try:
             self._before = self._parts.catalog.load()
-        except IndexCorrupt as error:
+        except (IndexCorrupt, IndexMismatch) as error:
             if not self._options.rebuild:
                 raise
-            log.warning("The current index is damaged and will be replaced: %s", error)
+            log.warning("The current index can't be used and will be replaced: %s", error)
             self._unusable = True
         model = self._parts.model
         if self._before is not None and self._before.pointer.model.fingerprint != model.fingerprint:
             if not self._options.rebuild:
                 raise IndexMismatch(mismatch_message(self._before.pointer.model, model.embedder.identity))
             self._unusable = True
+        if self._before is not None and not self._unusable:
+            self._drift = drift_of(self._before)
+            if self._drift.missing:
+                log.warning("%d pictures have no vector any more and are read again.", len(self._drift.missing))
 
     def _plan(self) -> tuple[Diff, bool]:
         """The diff, and whether the listing it is made of came to its end."""
@@ -124,6 +143,7 @@ class _Run:
             max_bytes=max_bytes,
             rebuild=self._options.rebuild,
             retry_skipped=self._options.retry_skipped,
+            missing=self._drift.missing,
         )
         self._refuse_shrink([*diff.gone, *diff.outgrown], diff.to_read)
         return diff, True
@@ -137,23 +157,14 @@ class _Run:
                 yield info
 
     def _read_and_embed(self, diff: Diff) -> Harvest:
-        records = self._before.records.values() if self._before else ()
-        indexed = {record.content_hash: record for record in records}
-        reusable = {} if self._options.rebuild else indexed
-        model = self._parts.model
-        pipeline = Pipeline(
-            Reader(self._parts.store, self._settings.image, reusable, model.shrink),
-            lambda: model.embedder,
-            indexed,
-            self._settings.index,
-            progress=self._progress,
-            check_storage=self._check_storage,
-        )
-        if may_hold_news(diff, reusable.values()) and not model.is_loaded:
-            self._progress.phase("loading the model")
-            log.info("The model is %s.", model.embedder.identity.name)
-        if diff.to_read:
-            self._progress.phase("indexing", len(diff.to_read))
+        if not diff.to_read:
+            return Harvest()
+        records = self._before.records if self._before else Records()
+        indexed, reusable = self._contents(records)
+        harvester = Harvester(indexed, progress=self._progress, check_storage=self._check_storage)
+        pipeline = self._parts.engine(self._parts, reusable, harvester)
+        pipeline.prepare(self._progress, needs_model=may_hold_news(diff, records.values() if reusable else ()))
+        self._progress.phase("indexing", len(diff.to_read))
         began_at = time.monotonic()
         try:
             pipeline.run(diff.to_read, self._stop)
@@ -162,6 +173,15 @@ class _Run:
             raise
         pipeline.harvest.took_s = time.monotonic() - began_at
         return pipeline.harvest
+
+    def _contents(self, records: Records) -> tuple[Mapping[str, ImageRecord], Mapping[str, ImageRecord]]:
+        """By content hash: what is known of pictures, and those among them whose vector can be taken."""
+        missing = self._drift.missing
+        with_vector = Contents(records, missing)
+        known: Mapping[str, ImageRecord] = with_vector
+        if missing:
+            known = ChainMap(with_vector, Contents(records))  # type: ignore[arg-type]  # only read
+        return known, {} if self._options.rebuild else with_vector
 
     def _check_storage(self) -> None:
         """One small read. Raises StorageUnavailable."""
@@ -233,7 +253,8 @@ class _Run:
     def _rows(self, harvest: Harvest) -> tuple[tuple[ImageRecord, ...], Vectors]:
         copies = list(harvest.copies)
         if self._options.rebuild and not self._unusable:
-            copies += [(record, record) for record in self._records_of(failure.key for failure in harvest.failed)]
+            kept = self._records_of(failure.key for failure in harvest.failed)
+            copies += [(record, record) for record in kept if row_id(record.image_id) not in self._drift.missing]
         added = (*harvest.records, *(record for record, _ in copies))
         if not added:
             return (), np.empty((0, 0), np.float32)
@@ -271,14 +292,36 @@ class _Run:
             return current
         return self._parts.catalog.publish(left, self._identity, since=current)
 
+    def _drop_extra(self, after: Snapshot) -> None:
+        """Rows that a dead writer left in the vector server, unless somebody has listed them meanwhile."""
+        if self._before is None or after.pointer.collection != self._before.pointer.collection:
+            return
+        extra = [row for row in self._drift.extra if row not in after.records]
+        if extra:
+            try:
+                after.vectors.remove(extra)
+            except AppError as error:
+                log.warning("%d rows that no picture belongs to could not be dropped yet: %s", len(extra), error)
+
+    def _fold(self, after: Snapshot) -> Snapshot:
+        """What was published can be searched already: a fold that fails is only put off."""
+        if self._stop() or not self._parts.catalog.needs_folding(after.pointer):
+            return after
+        self._progress.phase("folding")
+        try:
+            return self._parts.catalog.fold(after)
+        except (AppError, MemoryError) as error:
+            log.warning("The journals could not be folded, the next run tries again: %s", error)
+            return after
+
     def _patiently(self, publish: Callable[[], Snapshot]) -> Snapshot:
-        """Try again while the storage does not answer, until the patience is over or a stop is asked for."""
+        """Try again while a server does not answer, until the patience is over or a stop is asked for."""
         deadline = time.monotonic() + PUBLISH_PATIENCE_S
         pause_s = 1.0
         while True:
             try:
                 return publish()
-            except StorageUnavailable as error:
+            except (StorageUnavailable, VectorStoreUnavailable) as error:
                 if self._stop() or time.monotonic() + pause_s > deadline:
                     raise
                 log.warning("Publishing failed and is tried again in %.0f s: %s", pause_s, error)

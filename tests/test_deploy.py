@@ -29,7 +29,7 @@ IGNORED = [
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = ("api", "indexer", "bucket")
-COMPOSE_ONLY = {"INDEX_EVERY", "S3_PORT", "PIP_EXTRA_INDEX_URL"}
+COMPOSE_ONLY = {"INDEX_EVERY", "S3_PORT", "PIP_EXTRA_INDEX_URL", "EXTRAS"}
 """Variables that docker compose reads for itself."""
 SERVICE_KEYS = {
     *("image", "build", "init", "restart", "env_file", "environment", "volumes", "read_only", "tmpfs", "cap_drop"),

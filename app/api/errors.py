@@ -37,6 +37,7 @@ class Kind:
 
 _NOT_READY = "No index is loaded that this service can search. GET /health/ready says why; try again later."
 _STORAGE = "The object storage does not answer. Try again later."
+_VECTORS = "The vector server does not answer. Try again later."
 
 _SEND_FILE = "Send the picture as a file part with a filename: curl -F file=@picture.jpg"
 _NO_FILE = (
@@ -62,6 +63,7 @@ TABLE: Mapping[type[errors.AppError], Kind] = {
     errors.IndexBusy: Kind(409, "index-busy", "An index run is going on"),
     errors.Unavailable: Kind(503, "unavailable", "Not available now", "The service can't do that right now."),
     errors.StorageUnavailable: Kind(503, "storage-unavailable", "Object storage not available", _STORAGE),
+    errors.VectorStoreUnavailable: Kind(503, "vectors-unavailable", "Vector server not available", _VECTORS),
     errors.IndexNotReady: Kind(503, "index-not-ready", "No index yet", _NOT_READY),
     errors.IndexCorrupt: Kind(503, "index-not-ready", "No index yet", _NOT_READY),
     errors.IndexMismatch: Kind(503, "index-not-ready", "No index yet", _NOT_READY),

@@ -11,6 +11,7 @@ from app.services.jobs import Job
 from app.services.library import FolderCount
 from app.services.search import FoundImage, SearchAnswer
 from app.types import ModelIdentity
+from app.vectors.base import Accuracy
 
 MAX_FOLDER_CHARS = 1024
 """S3's longest key."""
@@ -203,7 +204,24 @@ class ModelInfo(Model):
 
 class VectorStoreInfo(Model):
     engine: str
-    exact: Annotated[bool, Field(description="every vector is compared: no neighbour is missed")]
+    shape: Annotated[str | None, Field(description="how it keeps the vectors; null while no index is loaded")]
+    exact: Annotated[bool | None, Field(description="every vector is compared: no neighbour is missed")]
+    recall: Annotated[
+        float | None, Field(description="share of the true 10 nearest that were found when the index was built")
+    ]
+    recall_queries: Annotated[int, Field(description="how many queries that share is of")]
+    statement: Annotated[str, Field(description="what is approximate, in a sentence")]
+
+    @classmethod
+    def of(cls, engine: str, accuracy: Accuracy | None) -> Self:
+        return cls(
+            engine=engine,
+            shape=accuracy.shape if accuracy else None,
+            exact=accuracy.exact if accuracy else None,
+            recall=accuracy.recall if accuracy else None,
+            recall_queries=accuracy.queries if accuracy else 0,
+            statement=accuracy_statement(engine, accuracy) if accuracy else "No index is loaded.",
+        )
 
 
 class IndexInfo(Model):
@@ -269,6 +287,17 @@ class Problem(BaseModel):
     request_id: Annotated[str, Field(examples=["2f1f0d5c6b0a4a3f9a1b6a8d3f0c9e21"])]
     errors: Annotated[list[dict[str, Any]] | None, Field(description="of a 422: where and what")] = None
     reasons: Annotated[list[str] | None, Field(description="of /health/ready")] = None
+
+
+def accuracy_statement(engine: str, accuracy: Accuracy) -> str:
+    """What a person should know of the answers."""
+    if accuracy.exact:
+        return "Exact: every vector is compared."
+    way = f"Approximate: {engine} looks where near vectors are likely ({accuracy.shape})"
+    if accuracy.recall is None:
+        return f"{way}; how many of the true nearest it finds was not measured."
+    share, queries = 100 * accuracy.recall, accuracy.queries
+    return f"{way}; it found {share:.1f} % of the true 10 nearest on {queries} queries when the index was built."
 
 
 def image_url(image: FoundImage, request: Request) -> str:

@@ -15,8 +15,9 @@ from app.catalog.keys import GENERATION, POINTER_KEY
 from app.errors import IndexCorrupt, ObjectNotFound, PreconditionFailed, StorageUnavailable
 from app.storage.base import ObjectStore
 from app.types import ModelIdentity
+from app.vectors.base import EXACT, Accuracy
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,16 @@ class FileEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """An older generation, and the collection of the vector server that it uses; empty for none."""
+
+    generation: str
+    collection: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Pointer:
-    """The published state. `files` holds the index, the metadata, then the journals in the order to apply them."""
+    """The published state."""
 
     generation: str
     token: str
@@ -45,8 +54,23 @@ class Pointer:
     created_at: float
     """Seconds since the epoch, UTC, of this publication."""
     files: tuple[FileEntry, ...]
-    previous: tuple[str, ...] = ()
+    """What was written with the generation: the index, unless a server has the vectors, and the metadata."""
+    journals: tuple[FileEntry, ...] = ()
+    """In the order to apply them."""
+    journal_rows: int = 0
+    """Rows added and removed in all journals together."""
+    previous: tuple[Kept, ...] = ()
     """Older generations that are kept, newest first."""
+    engine: str = "faiss"
+    """What searches the vectors: `faiss`, `milvus`, `chroma`."""
+    collection: str = ""
+    """Where a vector server keeps them; empty where the bucket does."""
+    accuracy: Accuracy = EXACT
+
+    @property
+    def used(self) -> tuple[Kept, ...]:
+        """This generation, and the older ones that are kept."""
+        return Kept(self.generation, self.collection), *self.previous
 
     def to_json(self) -> bytes:
         fields = asdict(self)
@@ -59,18 +83,39 @@ class Pointer:
         try:
             fields: dict[str, Any] = orjson.loads(data)
             version = fields.pop("format")
-            model = ModelIdentity(**{name: fields.pop(name) for name in ModelIdentity.__dataclass_fields__})
-            files = tuple(FileEntry(**entry) for entry in fields.pop("files"))
-            pointer = cls(model=model, files=files, previous=tuple(fields.pop("previous")), **fields)
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise _not_a_pointer() from error
         if version != FORMAT:
             raise IndexCorrupt(
                 f"{POINTER_KEY} has format {version}, this version reads {FORMAT}. Index again with --rebuild."
             )
-        if len(files) < 2 or not GENERATION.fullmatch(str(pointer.generation)):
+        try:
+            pointer = cls._from_fields(fields)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _not_a_pointer() from error
+        if len(pointer.files) != (1 if pointer.collection else 2) or not GENERATION.fullmatch(str(pointer.generation)):
             raise _not_a_pointer()
         return pointer
+
+    @classmethod
+    def _from_fields(cls, fields: dict[str, Any]) -> "Pointer":
+        model = ModelIdentity(**{name: fields.pop(name) for name in ModelIdentity.__dataclass_fields__})
+        files, journals = (tuple(FileEntry(**entry) for entry in fields.pop(name)) for name in ("files", "journals"))
+        previous = tuple(Kept(**entry) for entry in fields.pop("previous"))
+        accuracy = {name: _frozen(value) for name, value in fields.pop("accuracy").items()}
+        return cls(
+            model=model,
+            files=files,
+            journals=journals,
+            previous=previous,
+            accuracy=Accuracy(**accuracy),
+            **fields,
+        )
+
+
+def _frozen(value: Any) -> Any:
+    """JSON's lists as tuples."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _not_a_pointer() -> IndexCorrupt:

@@ -121,7 +121,7 @@ class SearchService:
         return names
 
     def _find(self, snapshot: Snapshot, vector: Vectors, k: int, folders: tuple[str, ...]) -> list[FoundImage]:
-        (rows,) = snapshot.vectors.search(vector[None], k, folders=folders)
+        (rows,) = snapshot.search(vector[None], k, folders=folders)
         return [self._found(Hit(snapshot.records[row], score)) for row, score in rows]
 
     def _found(self, hit: Hit) -> FoundImage:

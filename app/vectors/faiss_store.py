@@ -1,31 +1,53 @@
-"""Exact cosine search with FAISS, in two layers that make a changed copy cheap.
+"""Cosine search with FAISS, in two layers that make a changed copy cheap.
 
-`base` is the index as it was read from its file and is never written again; `fresh` is a small matrix of rows that came
-since; `alive` marks the base rows that are still there. Arrays are replaced, never mutated, so `copy` shares them all
-and a search on one store never sees a change made on its copy.
+`base` is the index as it was mapped from its file and is never written again; `fresh` is a small matrix of rows that
+came since; `alive` marks the base rows that are still there. Arrays are replaced, never mutated, so `copy` shares them
+all and a search on one store never sees a change made on its copy.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import IndexCorrupt
+from app.settings import VectorSettings
 from app.types import Ids, Vectors, in_folder
-
-GATHER_SHARE = 0.2
-"""Up to this share of the base, eligible rows are gathered and scored; above it, FAISS scans with a bitmap."""
-
-DECIMALS = 6
-"""Of scores."""
+from app.vectors.base import Accuracy
+from app.vectors.calibration import calibrate
+from app.vectors.flat import DECIMALS, FlatIndex, Mask
+from app.vectors.ivf import IvfIndex
+from app.vectors.shapes import build_ivf, choose_shape, extend_sq8, fits
 
 MASK_BYTES = 64 << 20
-"""Remembered folder selections start anew above this size."""
+"""Remembered folder selections: the oldest go above this size."""
 
-Mask = NDArray[np.bool_]
+Codes: TypeAlias = NDArray[np.int32]
+
+BaseIndex: TypeAlias = FlatIndex | IvfIndex
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of an index file in its order: their ids, and the folder of each as a number into `folders`."""
+
+    ids: Ids
+    folders: Sequence[str]
+    codes: Codes
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What `FaissStore.save` wrote."""
+
+    ids: Ids
+    """(N,) in the order of the file."""
+    accuracy: Accuracy
 
 
 @dataclass(frozen=True)
@@ -33,9 +55,9 @@ class _Layer:
     """Row ids and folder codes, aligned with the rows' vectors."""
 
     ids: Ids
-    codes: NDArray[np.int32]
+    codes: Codes
 
-    def append(self, ids: Ids, codes: NDArray[np.int32]) -> "_Layer":
+    def append(self, ids: Ids, codes: Codes) -> "_Layer":
         return _Layer(np.concatenate([self.ids, ids]), np.concatenate([self.codes, codes]))
 
     def keep(self, mask: Mask) -> "_Layer":
@@ -46,24 +68,32 @@ _NO_ROWS = _Layer(np.empty(0, np.int64), np.empty(0, np.int32))
 
 
 class FaissStore:
-    """Exact inner product over unit vectors under int64 ids. Searching is thread-safe; changing is for one thread."""
+    """Inner product over unit vectors under int64 ids. Searching is thread-safe; changing is for one thread.
+
+    Exact while the shape is flat; `accuracy` says what else to expect.
+    """
 
     def __init__(self, dimension: int) -> None:
         self.dimension = dimension
-        self._index = _flat_index(dimension)
+        self._index: BaseIndex = FlatIndex(faiss.IndexFlatIP(dimension))
         self._base = _NO_ROWS
         self._order: Ids = np.empty(0, np.int64)
         self._alive: Mask = np.empty(0, bool)
         self._fresh = _NO_ROWS
         self._fresh_vectors: Vectors = np.empty((0, dimension), np.float32)
         self._folder_codes: dict[str, int] = {}
-        self._masks: dict[tuple[str, ...], tuple[Mask, Mask]] = {}
+        self._selections: OrderedDict[tuple[str, ...], tuple[Any, Mask]] = OrderedDict()
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Of the base: rows that came since are compared one by one."""
+        return self._index.accuracy
 
     def __len__(self) -> int:
         return int(self._alive.sum()) + len(self._fresh.ids)
 
     def ids(self) -> Ids:
-        """(N,) row ids, in the order in which `save` writes the rows."""
+        """(N,) row ids."""
         return np.concatenate([self._base.ids[self._alive], self._fresh.ids])
 
     def copy(self) -> "FaissStore":
@@ -71,7 +101,7 @@ class FaissStore:
         twin = FaissStore.__new__(FaissStore)
         twin.__dict__.update(self.__dict__)
         twin._folder_codes = dict(self._folder_codes)
-        twin._masks = {}
+        twin._selections = OrderedDict()
         return twin
 
     def add(self, ids: Ids, vectors: Vectors, folders: Sequence[str]) -> None:
@@ -84,7 +114,7 @@ class FaissStore:
         codes = np.array([self._code(folder) for folder in folders], np.int32)
         self._fresh = self._fresh.append(ids, codes)
         self._fresh_vectors = np.concatenate([self._fresh_vectors, vectors.astype(np.float32, copy=False)])
-        self._masks = {}
+        self._selections = OrderedDict()
 
     def remove(self, ids: Collection[int]) -> int:
         """Drop rows and return how many there were; absent ids are fine."""
@@ -95,58 +125,97 @@ class FaissStore:
         self._alive[positions[found]] = False
         kept = ~np.isin(self._fresh.ids, wanted)
         self._fresh, self._fresh_vectors = self._fresh.keep(kept), self._fresh_vectors[kept]
-        self._masks = {}
+        self._selections = OrderedDict()
         return before - len(self)
 
     def get(self, ids: Sequence[int]) -> Vectors:
-        """(N, D) vectors of present ids, in that order. Raises KeyError."""
+        """(N, D) vectors of present ids, in that order, as precise as the shape keeps them. Raises KeyError."""
         wanted = np.array(ids, np.int64)
         positions, found = self._locate(wanted)
         found[found] = self._alive[positions[found]]
         fresh_position = {int(row): position for position, row in enumerate(self._fresh.ids)}
         vectors = np.empty((len(wanted), self.dimension), np.float32)
-        vectors[found] = self._base_vectors()[positions[found]]
+        vectors[found] = self._index.vectors(positions[found])
         for place in np.flatnonzero(~found):
             vectors[place] = self._fresh_vectors[fresh_position[int(wanted[place])]]
         return vectors
 
     def search(self, queries: Vectors, k: int, *, folders: Collection[str] = ()) -> list[list[tuple[int, float]]]:
-        """For each query (Q, D) the best `(id, score)`, best first: min(k, eligible) of them, exact.
+        """For each query (Q, D) the best `(id, score)`, best first: min(k, eligible) of them.
 
         Eligible is what lies in or below any of `folders`; no folders means everything.
         """
-        base_mask, fresh_mask = self._eligible(folders)
-        base_scores, base_ids = self._search_base(queries, k, base_mask)
-        scores = np.hstack([base_scores, queries @ self._fresh_vectors[fresh_mask].T])
-        fresh_ids = np.broadcast_to(self._fresh.ids[fresh_mask], (len(queries), int(fresh_mask.sum())))
-        ids = np.hstack([base_ids, fresh_ids])
-        return [_best(row_ids, row_scores, k) for row_ids, row_scores in zip(ids, scores, strict=True)]
+        among, fresh_mask = self._eligible(folders)
+        scores, positions = self._index.search(queries, k, among)
+        if fresh_mask.any():
+            fresh_scores = queries @ self._fresh_vectors[fresh_mask].T
+            fresh_ids = np.broadcast_to(self._fresh.ids[fresh_mask], fresh_scores.shape)
+        else:
+            fresh_scores, fresh_ids = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        found = positions >= 0
+        base_ids = self._base.ids[np.where(found, positions, 0)] if len(self._base.ids) else positions
+        return [
+            _best(
+                np.concatenate([base_ids[row][found[row]], fresh_ids[row]]),
+                np.concatenate([scores[row][found[row]], fresh_scores[row]]),
+                k,
+            )
+            for row in range(len(queries))
+        ]
 
-    def save(self, path: Path) -> None:
-        """Write all rows as one FAISS file: an id map over a flat inner-product index. Raises OSError."""
-        index = _flat_index(self.dimension)
-        vectors = np.concatenate([self._base_vectors()[self._alive], self._fresh_vectors])
-        index.add_with_ids(vectors, self.ids())
-        try:
-            faiss.write_index(index, str(path))
-        except RuntimeError as error:
-            raise OSError(f"the index could not be written whole to {path}") from error
+    def save(self, path: Path, settings: VectorSettings) -> Saved:
+        """Write all rows as one FAISS file, in the shape that their number asks for. Raises OSError."""
+        shape = choose_shape(len(self), self.dimension, settings, self.accuracy.shape)
+        kept = np.flatnonzero(self._alive)
+        if not len(self):
+            shape = "flat"
+        if shape == "flat":
+            index = faiss.IndexFlatIP(self.dimension)
+            index.add(self._all_stored(kept))
+            return self._write(index, shape, self.ids(), path)
+        old = self._index
+        if shape == "ivf_sq8" and isinstance(old, IvfIndex) and old.accuracy.shape == shape and fits(old, len(self)):
+            index, order = extend_sq8(old, kept, self._fresh_vectors)
+            saved = self._write(index, shape, self.ids()[order], path)
+            # Its recall was measured against vectors that are gone: what is left can only say that it fell.
+            again = _calibrated(saved, path, shape, settings, None)
+            return replace(again, accuracy=_lower_of(again.accuracy, old.accuracy))
+        vectors = self._all_stored(kept)
+        index, order = build_ivf(shape, vectors)
+        saved = self._write(index, shape, self.ids()[order], path)
+        return _calibrated(saved, path, shape, settings, lambda positions: vectors[order[positions]])
 
     @classmethod
-    def load(cls, path: Path, folder_of_id: Callable[[int], str]) -> "FaissStore":
-        """Read what `save` wrote. Raises IndexCorrupt, and what `folder_of_id` raises for an unknown id."""
-        try:
-            index = faiss.read_index(str(path))
-            store = cls(index.d)
-            store._index = index
-            ids = faiss.vector_to_array(index.id_map)
-        except (RuntimeError, AttributeError) as error:
-            raise IndexCorrupt(f"The index file {path.name} can't be read: it is torn or of another kind.") from error
-        codes = np.array([store._code(folder_of_id(row)) for row in ids.tolist()], np.int32)
-        store._base = _Layer(ids, codes)
+    def load(cls, path: Path, rows: Rows, accuracy: Accuracy) -> "FaissStore":
+        """Map what `save` wrote; the file may be unlinked afterwards.
+
+        Raises IndexCorrupt when it is torn, of another kind, or holds other ids than `rows`.
+        """
+        ids, index = _read(path, accuracy)
+        if not np.array_equal(ids, rows.ids):
+            raise IndexCorrupt(f"The index file {path.name} and the metadata do not list the same pictures.")
+        store = cls(index.vectors(np.empty(0, np.int64)).shape[1])
+        store._index = index
+        store._folder_codes = {folder: code for code, folder in enumerate(rows.folders)}
+        store._base = _Layer(rows.ids, rows.codes)
         store._order = np.argsort(ids, kind="stable")
         store._alive = np.ones(len(ids), bool)
         return store
+
+    def _all_stored(self, kept: Ids) -> Vectors:
+        return np.concatenate([self._index.stored(kept), self._fresh_vectors])
+
+    @staticmethod
+    def _write(index: Any, shape: str, ids: Ids, path: Path) -> Saved:
+        mapped = faiss.IndexIDMap(faiss.IndexFlatIP(index.d))  # It wants an empty index when it is made.
+        mapped.index = index
+        faiss.copy_array_to_vector(ids, mapped.id_map)
+        mapped.ntotal = len(ids)
+        try:
+            faiss.write_index(mapped, str(path))
+        except RuntimeError as error:
+            raise OSError(f"the index could not be written whole to {path}") from error
+        return Saved(ids, Accuracy(shape, exact=shape == "flat"))
 
     def _code(self, folder: str) -> int:
         return self._folder_codes.setdefault(folder, len(self._folder_codes))
@@ -159,53 +228,46 @@ class FaissStore:
         positions = self._order[np.minimum(places, len(self._order) - 1)]
         return positions, self._base.ids[positions] == ids
 
-    def _base_vectors(self) -> Vectors:
-        """(N, D) view of the base index's own memory."""
-        flat = faiss.downcast_index(self._index.index)
-        if not flat.ntotal:
-            return np.empty((0, self.dimension), np.float32)
-        view = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * self.dimension)
-        return np.asarray(view, np.float32).reshape(flat.ntotal, self.dimension)
-
-    def _eligible(self, folders: Collection[str]) -> tuple[Mask, Mask]:
-        """Which base rows and which fresh rows a search may answer; remembered for each folder set."""
+    def _eligible(self, folders: Collection[str]) -> tuple[Any, Mask]:
+        """What the base may answer (None: all of it), and which fresh rows; remembered for each folder set."""
         key = tuple(sorted(set(folders)))
-        masks = self._masks.get(key)
-        if masks is None:
+        selections = self._selections
+        selection = selections.get(key)
+        if selection is None:
             codes = [c for name, c in self._folder_codes.items() if not key or any(in_folder(name, f) for f in key)]
             allowed = np.zeros(len(self._folder_codes), bool)
             allowed[codes] = True
-            masks = self._alive & allowed[self._base.codes], allowed[self._fresh.codes]
-            if len(self._masks) * (len(self._alive) + 1) > MASK_BYTES:
-                self._masks.clear()
-            self._masks[key] = masks
-        return masks
-
-    def _search_base(self, queries: Vectors, k: int, mask: Mask) -> tuple[Vectors, Ids]:
-        """(Q, n) scores and ids with n <= max(k, gathered rows); no padding."""
-        eligible = int(mask.sum())
-        if eligible <= GATHER_SHARE * len(mask) or eligible <= k:
-            rows = self._base_vectors()[mask]
-            return queries @ rows.T, np.broadcast_to(self._base.ids[mask], (len(queries), eligible))
-        selector = None if eligible == len(mask) else faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
-        scores, positions = self._scan(queries, k, eligible, selector)
-        return scores, self._base.ids[positions]
-
-    def _scan(self, queries: Vectors, k: int, eligible: int, selector: faiss.IDSelector | None) -> tuple[Vectors, Ids]:
-        """FAISS's best k < `eligible`, and beyond them all that tie with the last: the caller decides among those."""
-        faiss.omp_set_num_threads(1)  # this thread: two cores gain little, a busy one costs much
-        wanted = k + 1
-        while True:
-            params = faiss.SearchParameters(sel=selector) if selector else None
-            scores, positions = self._index.index.search(queries, wanted, params=params)
-            tied = np.any(np.round(scores[:, k - 1], DECIMALS) == np.round(scores[:, -1], DECIMALS))
-            if not tied or wanted == eligible:
-                return scores, positions
-            wanted = min(4 * wanted, eligible)
+            rows = self._alive & allowed[self._base.codes]
+            selection = None if rows.all() else self._index.eligible(rows), allowed[self._fresh.codes]
+            selections[key] = selection
+            while (len(selections) - 1) * 2 * (len(self._alive) + 1) > MASK_BYTES:
+                selections.popitem(last=False)
+        return selection
 
 
-def _flat_index(dimension: int) -> faiss.IndexIDMap2:
-    return faiss.IndexIDMap2(faiss.IndexFlatIP(dimension))
+def _read(path: Path, accuracy: Accuracy) -> tuple[Ids, BaseIndex]:
+    """Raises IndexCorrupt."""
+    flags = faiss.IO_FLAG_MMAP if accuracy.shape == "ivf_sq8" else faiss.IO_FLAG_MMAP_IFC
+    try:
+        mapped = faiss.read_index(str(path), flags)
+        ids = faiss.vector_to_array(mapped.id_map)
+        inner = faiss.downcast_index(mapped.index)
+        index = FlatIndex(inner) if accuracy.shape == "flat" else IvfIndex(inner, accuracy)
+    except (RuntimeError, AttributeError, TypeError, MemoryError) as error:
+        raise IndexCorrupt(f"The index file {path.name} can't be read: it is torn or of another kind.") from error
+    index.owner = mapped
+    return ids, index
+
+
+def _calibrated(saved: Saved, path: Path, shape: str, settings: VectorSettings, read: Any) -> Saved:
+    _, index = _read(path, saved.accuracy)
+    assert isinstance(index, IvfIndex)
+    return Saved(saved.ids, calibrate(index, read or index.vectors, shape, settings.recall))
+
+
+def _lower_of(measured: Accuracy, before: Accuracy) -> Accuracy:
+    recalls = [recall for recall in (measured.recall, before.recall) if recall is not None]
+    return replace(measured, recall=min(recalls, default=None))
 
 
 def _best(ids: Ids, scores: Vectors, k: int) -> list[tuple[int, float]]:

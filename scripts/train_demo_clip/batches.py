@@ -75,7 +75,7 @@ class SceneStream(IterableDataset[Batch]):
         scenes: list[Scene] = []
         while len(scenes) < self.size:
             family = [self.planner.plan(rng, mix, str(rng.choice(shared)) if shared else None)]
-            if rng.random() < 0.1 + 0.3 * progress:
+            if rng.random() < 0.15 + 0.35 * progress:
                 family += [self.planner.vary(family[0], rng, mix) for _ in range(rng.integers(1, 4))]
             scenes += family
         return scenes[: self.size]
@@ -115,9 +115,9 @@ def curriculum(progress: float) -> Mix:
     """From lone, large, upright objects to the full variety at 45 % of the way."""
     blend = 0.5 - 0.5 * math.cos(math.pi * min(1.0, progress / 0.45))
     return Mix(
-        single=1.0 - 0.42 * blend,
+        single=1.0 - 0.4 * blend,
         tinted=0.05 + 0.3 * blend,
-        several=0.42 * blend,
+        several=0.05 + 0.45 * blend,
         plain=0.8 - 0.45 * blend,
         ease=1 - blend,
     )

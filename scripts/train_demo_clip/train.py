@@ -22,6 +22,7 @@ from scripts.train_demo_clip.captions import FULL, LOOSE, Captioner
 from scripts.train_demo_clip.export import export_model
 from scripts.train_demo_clip.initial import start_patches
 from scripts.train_demo_clip.looks import describe_looks
+from scripts.train_demo_clip.muon import Muon
 from scripts.train_demo_clip.network import (
     PIXEL_MEAN,
     PIXEL_STD,
@@ -119,13 +120,13 @@ class Trainer:
         return tokenizer
 
     def _build_optimisers(self) -> list[torch.optim.Optimizer]:
-        """Muon (arXiv:2502.16982) for the matrices inside the towers, AdamW for everything else."""
+        """Muon for the matrices inside the towers, AdamW for everything else."""
         named = [*self.model.named_parameters(), *self.heads.named_parameters()]
         inner = [value for name, value in named if value.ndim == 2 and ".layers." in name]
         taken = {id(value) for value in inner}
         rest = [value for _, value in named if id(value) not in taken]
         return [
-            torch.optim.Muon(inner, lr=_MUON_RATE, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+            Muon(inner, lr=_MUON_RATE, weight_decay=0.05),
             torch.optim.AdamW(rest, lr=self.plan.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
         ]
 
@@ -171,7 +172,7 @@ class Trainer:
         for optimiser, peak in zip(self.optimisers, (_MUON_RATE, self.plan.rate), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = peak * rate_at(progress)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)):
             loss = self._loss(batch)
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
@@ -232,6 +233,12 @@ class Trainer:
         model = CLIPModel(self.model.config)
         model.load_state_dict(self.average)
         return model
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether the processor multiplies bfloat16 itself; emulated, it is eight times slower than float32."""
+    able = torch.cpu.get_capabilities()
+    return device.type == "cuda" or bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def rate_at(progress: float) -> float:

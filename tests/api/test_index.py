@@ -6,8 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.api.schemas import VectorStoreInfo
 from app.bootstrap import Components, build
 from app.settings import ModelSettings
+from app.vectors.base import Accuracy
 from tests.support.service import (
     FakeEmbedder,
     encoded,
@@ -38,7 +40,14 @@ def test_index(client: httpx.Client, components: Components) -> None:
         "model": model,
         "indexed_by": model,
         "notice": None,
-        "vector_store": {"engine": "faiss", "exact": True},
+        "vector_store": {
+            "engine": "faiss",
+            "shape": "flat",
+            "exact": True,
+            "recall": None,
+            "recall_queries": 0,
+            "statement": "Exact: every vector is compared.",
+        },
         "problem": None,
     }
 
@@ -50,6 +59,27 @@ def test_index_before_there_is_one(tmp_path: Path) -> None:
     assert (answer.json()["generation"], answer.json()["count"]) == (None, 0)
     assert "image2search index" in answer.json()["problem"]
     assert answer.json()["model"]["name"] == "fake/model"
+    assert answer.json()["vector_store"] == {
+        "engine": "faiss",
+        "shape": None,
+        "exact": None,
+        "recall": None,
+        "recall_queries": 0,
+        "statement": "No index is loaded.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "words"),
+    [
+        (Accuracy("ivf_sq8", exact=False, recall=0.9857, queries=400), ["ivf_sq8", "98.6 %", "400 queries"]),
+        (Accuracy("hnsw", exact=False), ["hnsw", "not measured"]),
+    ],
+)
+def test_what_is_approximate_is_said_plainly(accuracy: Accuracy, words: list[str]) -> None:
+    statement = VectorStoreInfo.of("milvus", accuracy).statement
+    assert statement.startswith("Approximate: milvus")
+    assert all(word in statement for word in words)
 
 
 def test_a_models_notice_is_logged_and_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

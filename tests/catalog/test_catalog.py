@@ -12,6 +12,7 @@ from app.catalog import catalog as catalog_module
 from app.catalog import keys
 from app.catalog.catalog import Catalog
 from app.catalog.changes import Changes, Snapshot
+from app.catalog.embedded import EmbeddedEngine
 from app.errors import IndexCorrupt, IndexMismatch, PreconditionFailed, StorageUnavailable
 from app.settings import IndexSettings
 from app.storage.base import ObjectStore
@@ -64,7 +65,7 @@ def test_small_changes_are_appended_and_a_reader_reads_only_those(
     second = catalog.publish(removing("a/1.jpg"), MODEL)
     assert second.pointer.generation == first.pointer.generation
     assert second.pointer.journal == 2
-    monkeypatch.setattr(Catalog, "_read_generation", lambda *_: pytest.fail("read the whole generation again"))
+    monkeypatch.setattr(EmbeddedEngine, "read", lambda *_: pytest.fail("read the whole generation again"))
     followed = Catalog(store, SETTINGS).load(first)
     assert keys_of(followed) == keys_of(second) == {"a/2.jpg", "a/3.jpg", "a/4.jpg", "b/5.jpg"}
     assert keys_of(first) == {"a/1.jpg", "a/2.jpg", "a/3.jpg", "a/4.jpg"}
@@ -83,18 +84,28 @@ def test_a_change_replaces_a_picture(catalog: Catalog) -> None:
     assert {r.etag for r in loaded.records.values() if r.object_key == "a/1.jpg"} == {"2"}
 
 
-def test_large_changes_and_long_journals_make_a_new_generation(catalog: Catalog) -> None:
+def test_a_large_change_makes_a_new_generation(catalog: Catalog) -> None:
     first = catalog.publish(adding("a/0.jpg"), MODEL)
     large = catalog.publish(adding(*(f"b/{i}.jpg" for i in range(4))), MODEL)
     assert keys.generation_number(large.pointer.generation) == keys.generation_number(first.pointer.generation) + 1
-    expected = keys_of(large)
-    for number in range(SETTINGS.journal_max_files):
-        small = catalog.publish(adding(f"c/{number}.jpg"), MODEL)
-        expected.add(f"c/{number}.jpg")
-        assert small.pointer.generation == large.pointer.generation
+    assert (large.pointer.journal, large.pointer.journal_rows) == (0, 0)
+    assert keys_of(catalog.load()) == {"a/0.jpg", *(f"b/{i}.jpg" for i in range(4))}
+
+
+@pytest.mark.parametrize(("rows", "journals"), [(1, 12), (3, 4)], ids=["by files", "by rows"])
+def test_journals_that_nobody_folds_are_folded_by_a_publisher_in_the_end(
+    store: ObjectStore, rows: int, journals: int
+) -> None:
+    catalog = Catalog(store, SETTINGS.model_copy(update={"journal_max_files": 3}))
+    first = catalog.publish(adding("a/0.jpg"), MODEL)
+    expected = {"a/0.jpg"}
+    for number in range(journals):
+        names = [f"{number}/{i}.jpg" for i in range(rows)]
+        assert catalog.publish(adding(*names), MODEL).pointer.generation == first.pointer.generation
+        expected.update(names)
     folded = catalog.publish(adding("d.jpg"), MODEL)
-    assert keys.generation_number(folded.pointer.generation) == keys.generation_number(large.pointer.generation) + 1
-    assert folded.pointer.journal == 0
+    assert keys.generation_number(folded.pointer.generation) == keys.generation_number(first.pointer.generation) + 1
+    assert folded.pointer.journals == ()
     assert keys_of(catalog.load()) == expected | {"d.jpg"}
 
 
@@ -204,11 +215,11 @@ def test_a_reader_that_meets_a_pruned_generation_reads_the_new_one(store: Object
     writer.publish(adding("a/1.jpg"), MODEL)
 
     class SlowReader(InterferingStore):
-        def get(self, key):
-            if key != keys.POINTER_KEY and not self.interfered:
+        def stream(self, key, **options):
+            if not self.interfered:
                 self.interfered = True
                 self._interfere()
-            return self.inner.get(key)
+            return self.inner.stream(key, **options)
 
     slow = SlowReader(store, "", lambda: writer.publish(adding("a/2.jpg"), MODEL))
     assert keys_of(Catalog(slow, SETTINGS).load()) == {"a/1.jpg", "a/2.jpg"}

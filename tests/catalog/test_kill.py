@@ -23,13 +23,16 @@ from tests.support.catalogs import MODEL, adding
 from tests.support.stores import KillingStore, store_at
 
 url, write, when, *keys = sys.argv[1:]
-store = KillingStore(store_at(url), int(write), after=when == "after")
-Catalog(store, SETTINGS).publish(adding(*keys), MODEL)
+catalog = Catalog(KillingStore(store_at(url), int(write), after=when == "after"), SETTINGS)
+if keys:
+    catalog.publish(adding(*keys), MODEL)
+else:
+    catalog.fold(catalog.load())
 """
 
 
 def publish_and_die(url: str, write: int, when: str, keys: list[str]) -> int:
-    """Exit code of a real process that publishes `keys` and is killed around its nth write."""
+    """Exit code of a real process that publishes `keys`, or folds, and is killed around its nth write."""
     command = [sys.executable, "-c", PUBLISHER, url, str(write), when, *keys]
     return subprocess.run(command, timeout=60, check=False).returncode
 
@@ -67,3 +70,24 @@ def test_publishing_goes_on_over_what_a_dead_writer_left(storage_url: str) -> No
     assert publish_and_die(storage_url, 1, "after", ["b/1.jpg"]) == -signal.SIGKILL
     catalog.publish(adding("c/1.jpg"), MODEL)
     assert keys_of(catalog.load()) == OLD | {"c/1.jpg"}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_every_death_of_a_folder_leaves_all_pictures(storage_url: str, when: str) -> None:
+    """A fold takes the writes of a generation, and the deletions of the old one with its two journals."""
+    writes = 3 + 4
+    for write in range(1, writes + 2):
+        url = f"{storage_url}/{write}"
+        if url.startswith("file://"):
+            Path(url.removeprefix("file://")).mkdir()
+        catalog = Catalog(store_at(url), SETTINGS)
+        catalog.publish(adding(*OLD), MODEL)
+        catalog.publish(adding("b/1.jpg", "b/2.jpg"), MODEL)
+        crowded = catalog.publish(adding("b/3.jpg"), MODEL)
+        assert publish_and_die(url, write, when, []) == (0 if write > writes else -signal.SIGKILL)
+        state = catalog.load()
+        assert keys_of(state) == OLD | {"b/1.jpg", "b/2.jpg", "b/3.jpg"}
+        is_folded = write > 3 if when == "before" else write >= 3
+        assert (state.pointer.generation != crowded.pointer.generation) == is_folded
+        assert (catalog.fold(state) is state) == is_folded
+        assert keys_of(catalog.load()) == keys_of(state)

@@ -13,6 +13,7 @@ from app.models.base import Embedder
 from app.settings import ImageSettings, IndexSettings, ModelSettings, Settings, StorageSettings
 from app.storage.base import ObjectStore
 from app.types import ModelIdentity, Vectors, image_id_of, row_id
+from app.vectors.base import VectorServer
 from indexer.parts import Model, Parts
 from indexer.progress import Progress, SilentProgress
 from indexer.report import Report
@@ -71,6 +72,8 @@ class Collection:
     settings: Settings = field(default_factory=some_settings)
     loaded: int = 0
     """How often the model was loaded."""
+    server: VectorServer | None = None
+    """Where the vectors are kept; None for the store."""
 
     def put(self, key: str, seed: int) -> None:
         self.store.put(key, png(seed))
@@ -91,10 +94,13 @@ class Collection:
     def parts(self, store: ObjectStore | None = None) -> Parts:
         used = store or self.store
         model = Model(lambda: self.embedder.identity.fingerprint, self._load)
-        return Parts(self.settings, used, Catalog(used, self.settings.index), model)
+        return Parts(self.settings, used, self.catalog(used), model)
+
+    def catalog(self, store: ObjectStore | None = None) -> Catalog:
+        return Catalog(store or self.store, self.settings.index, vectors=self.settings.vector, server=self.server)
 
     def snapshot(self) -> Snapshot:
-        snapshot = Catalog(self.store, self.settings.index).load()
+        snapshot = self.catalog().load()
         assert snapshot is not None
         return snapshot
 

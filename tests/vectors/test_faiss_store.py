@@ -1,5 +1,6 @@
 """FaissStore against brute force, through adds, replacements, removals, copies and a file."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import faiss
@@ -9,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import IndexCorrupt
+from app.settings import VectorSettings
 from app.types import Ids, Vectors, in_folder
-from app.vectors.faiss_store import FaissStore
+from app.vectors.base import EXACT
+from app.vectors.faiss_store import FaissStore, Rows, Saved
 
 DIMENSION = 16
+NOTHING = Rows(np.empty(0, np.int64), [], np.empty(0, np.int32))
 FOLDERS = ["", "animals", "animals/cats", "animals-old", "food", "nature/beach"]
 
 
@@ -58,9 +62,19 @@ def filled(count: int, seed: int = 0) -> tuple[FaissStore, Model]:
     return store, model
 
 
+def rows_of(saved: Saved, folder_of: Callable[[int], str]) -> Rows:
+    """What the catalog keeps of the rows in a file."""
+    of_rows = [folder_of(int(row)) for row in saved.ids]
+    folders = sorted(set(of_rows))
+    return Rows(saved.ids, folders, np.array([folders.index(folder) for folder in of_rows], np.int32))
+
+
 def reloaded(store: FaissStore, model: Model, tmp_path: Path) -> FaissStore:
-    store.save(tmp_path / "index.bin")
-    return FaissStore.load(tmp_path / "index.bin", lambda row: model.rows[row][1])
+    saved = store.save(tmp_path / "index.bin", VectorSettings())
+    try:
+        return FaissStore.load(tmp_path / "index.bin", rows_of(saved, lambda row: model.rows[row][1]), saved.accuracy)
+    finally:
+        (tmp_path / "index.bin").unlink()  # A mapped file lives on.
 
 
 @pytest.mark.parametrize("folders", [(), ("animals",), ("food", "nature"), ("animals/cats", "animals"), ("nowhere",)])
@@ -206,10 +220,19 @@ def test_rows_that_do_not_fit_together_are_refused(ids: list[int], rows: int, fo
 def test_a_file_that_is_no_index_is_corrupt(tmp_path: Path) -> None:
     (tmp_path / "torn.bin").write_bytes(b"IxM2 and then nothing")
     with pytest.raises(IndexCorrupt, match=r"torn\.bin"):
-        FaissStore.load(tmp_path / "torn.bin", lambda row: "")
+        FaissStore.load(tmp_path / "torn.bin", NOTHING, EXACT)
     faiss.write_index(faiss.IndexFlatIP(4), str(tmp_path / "bare.bin"))
     with pytest.raises(IndexCorrupt, match=r"bare\.bin"):
-        FaissStore.load(tmp_path / "bare.bin", lambda row: "")
+        FaissStore.load(tmp_path / "bare.bin", NOTHING, EXACT)
+
+
+def test_a_file_of_other_rows_than_the_metadata_lists_is_corrupt(tmp_path: Path) -> None:
+    store, model = filled(20)
+    saved = store.save(tmp_path / "index.bin", VectorSettings())
+    rows = rows_of(saved, lambda row: model.rows[row][1])
+    for ids in (rows.ids[:-1], rows.ids[::-1]):
+        with pytest.raises(IndexCorrupt, match="same pictures"):
+            FaissStore.load(tmp_path / "index.bin", Rows(ids, rows.folders, rows.codes[: len(ids)]), saved.accuracy)
 
 
 @settings(max_examples=40, deadline=None)

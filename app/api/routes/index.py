@@ -12,8 +12,6 @@ from app.errors import IndexNotReady
 
 router = APIRouter(prefix="/index", tags=["index"], dependencies=[Depends(takes_no_parameters)])
 
-EXACT_ENGINES = frozenset({"faiss"})
-
 
 @router.head("", include_in_schema=False)
 @router.get("", responses=problems(422))
@@ -31,7 +29,7 @@ async def index(services: ServicesDep) -> IndexInfo:
         model=ModelInfo.of(services.model),
         indexed_by=ModelInfo.of(pointer.model) if pointer else None,
         notice=services.notice,
-        vector_store=VectorStoreInfo(engine=services.vector_engine, exact=services.vector_engine in EXACT_ENGINES),
+        vector_store=VectorStoreInfo.of(services.vector_engine, snapshot.vectors.accuracy if snapshot else None),
         problem=services.live.problem,
     )
 

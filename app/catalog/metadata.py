@@ -1,0 +1,175 @@
+"""`image_metadata.json`: one record for each row of the index, and what could not be read.
+
+It is one JSON document that any parser reads, laid out so that ours need not: a head of columns, one a line, then one
+record a line in the order of the index file. A reader maps the file and looks up lines; it parses a record when
+somebody asks for it.
+"""
+
+import base64
+import mmap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from app.errors import IndexCorrupt
+from app.types import Ids, ImageRecord, Skip
+
+FORMAT = 2
+
+REMEDY = "Restore it, or make a new index with `image2search index --rebuild`."
+
+Codes: TypeAlias = NDArray[np.int32]
+"""(N,) indices into a list of folders."""
+
+_IMAGES = b'"images":[\n'
+_HEAD_LINES = 64
+"""More than any head has."""
+
+_READ_BYTES = 8 << 20
+_BLOCK = 1024
+"""Records parsed, and lines written, together."""
+
+
+@dataclass(frozen=True, eq=False)
+class RecordFile:
+    """The records of a metadata file by their position in it, each parsed when it is asked for. Thread-safe."""
+
+    ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
+    """(N,) row ids, in the order of the file."""
+    folders: Sequence[str] = ()
+    """Distinct folder paths."""
+    codes: Codes = field(default_factory=lambda: np.empty(0, np.int32))
+    """(N,) which of `folders` each record lies in."""
+    data: "mmap.mmap | bytes" = b""
+    starts: Ids = field(default_factory=lambda: np.zeros(1, np.int64))
+    """(N + 1,) where each line begins, and where the last one ends."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def _order(self) -> Ids:
+        return np.argsort(self.ids, kind="stable")
+
+    @cached_property
+    def folder_counts(self) -> Ids:
+        """Records directly in each of `folders`."""
+        return np.bincount(self.codes, minlength=len(self.folders))
+
+    def locate(self, ids: Ids) -> tuple[Ids, NDArray[np.bool_]]:
+        """The position of each id, and whether it is here at all."""
+        if not len(self.ids):
+            return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
+        places = np.searchsorted(self.ids, ids, sorter=self._order)
+        positions = self._order[np.minimum(places, len(self.ids) - 1)]
+        return positions, self.ids[positions] == ids
+
+    def lines(self, first: int, last: int) -> bytes:
+        """The records from `first` up to `last`, exclusive, as JSON objects with commas between them."""
+        return self.data[self.starts[first] : self.starts[last]].rstrip(b",\n")
+
+    def record(self, position: int) -> ImageRecord:
+        return _record(orjson.loads(self.lines(position, position + 1)))
+
+    def records(self) -> Iterator[ImageRecord]:
+        """All of them, in order."""
+        for first in range(0, len(self), _BLOCK):
+            for item in orjson.loads(b"[" + self.lines(first, min(first + _BLOCK, len(self))) + b"]"):
+                yield _record(item)
+
+
+def read_metadata(path: Path) -> tuple[RecordFile, dict[str, Skip]]:
+    """Map the file, which may be unlinked then. Raises IndexCorrupt, OSError."""
+    with path.open("rb") as file:
+        head = _read_head(file, path.name)
+        starts = _line_starts(file)
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    try:
+        ids = _column(head["ids"], "<i8")
+        codes = _column(head["folder_codes"], "<i4")
+        skipped = {item["object_key"]: Skip(**item) for item in head["skipped"]}
+        folders = [str(folder) for folder in head["folders"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _not_metadata(path.name) from error
+    if not len(ids) == len(codes) == len(starts) - 1 or (
+        len(codes) and not 0 <= codes.min() <= codes.max() < len(folders)
+    ):
+        raise IndexCorrupt(
+            f"{path.name} lists {len(starts) - 1} pictures under {len(ids)} ids in {len(codes)} folder places: it was "
+            f"not written whole. {REMEDY}"
+        )
+    return RecordFile(ids, folders, codes, data, starts), skipped
+
+
+def write_metadata(
+    path: Path, ids: Ids, lines: Iterable[bytes], places: tuple[Sequence[str], Codes], skipped: Mapping[str, Skip]
+) -> None:
+    """Write `lines`, one a record, in the order of `ids`; `places` are the folders and each record's place among them.
+
+    Raises OSError.
+    """
+    folders, codes = places
+    head = {
+        "format": FORMAT,
+        "folders": list(folders),
+        "folder_codes": _encoded(codes, "<i4"),
+        "ids": _encoded(ids, "<i8"),
+        "skipped": [asdict(skip) for skip in skipped.values()],
+    }
+    columns = b",\n".join(orjson.dumps(name) + b":" + orjson.dumps(column) for name, column in head.items())
+    with path.open("wb") as file:
+        file.write(b"{" + columns + b",\n" + _IMAGES)
+        separator = b""
+        for line in lines:
+            file.write(separator + line)
+            separator = b",\n"
+        file.write((b"\n" if separator else b"") + b"]}\n")
+
+
+def _read_head(file: BinaryIO, name: str) -> dict[str, Any]:
+    """The columns before the records, which follow from where the file then stands. Raises IndexCorrupt."""
+    lines: list[bytes] = []
+    while not lines or lines[-1] != _IMAGES:
+        lines.append(file.readline())
+        if not lines[-1] or len(lines) > _HEAD_LINES:
+            raise _not_metadata(name)
+    try:
+        head: dict[str, Any] = orjson.loads(b"".join(lines) + b"]}")
+        version = head["format"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise _not_metadata(name) from error
+    if version != FORMAT:
+        raise IndexCorrupt(f"{name} has format {version}, this version reads {FORMAT}. Index again with --rebuild.")
+    return head
+
+
+def _line_starts(file: BinaryIO) -> Ids:
+    """Where each record begins, from where the file stands on, and where the last one ends."""
+    offset = file.tell()
+    found = [np.array([offset], np.int64)]
+    while chunk := file.read(_READ_BYTES):
+        found.append(np.flatnonzero(np.frombuffer(chunk, np.uint8) == ord("\n")) + (offset + 1))
+        offset += len(chunk)
+    return np.concatenate(found)[:-1]  # the last line closes the list
+
+
+def _column(text: str, dtype: str) -> NDArray[Any]:
+    return np.frombuffer(base64.b64decode(text, validate=True), dtype)
+
+
+def _encoded(column: NDArray[Any], dtype: str) -> str:
+    return base64.b64encode(np.ascontiguousarray(column, dtype).tobytes()).decode()
+
+
+def _record(item: dict[str, Any]) -> ImageRecord:
+    return ImageRecord(**item)
+
+
+def _not_metadata(name: str) -> IndexCorrupt:
+    return IndexCorrupt(f"{name} is no list of pictures as this version writes it. {REMEDY}")

@@ -1,0 +1,137 @@
+"""The indexed pictures of one state, by row id: those of the metadata file, with what the journals changed since.
+
+A changed copy shares the file and costs what the journals hold, however many pictures there are.
+"""
+
+from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from app.catalog.metadata import Codes, RecordFile, write_metadata
+from app.types import Ids, ImageRecord, Skip
+
+_INT64 = range(-(1 << 63), 1 << 63)
+
+
+class Records(Mapping[int, ImageRecord]):
+    """Immutable. Looking up one record parses one line; iterating parses them all."""
+
+    def __init__(
+        self,
+        base: RecordFile | None = None,
+        overlay: Mapping[int, ImageRecord] | None = None,
+        gone: frozenset[int] = frozenset(),
+    ) -> None:
+        """`gone` are rows of `base` that are removed, or replaced by one of `overlay`."""
+        self.base = RecordFile() if base is None else base
+        self._overlay = overlay or {}
+        self._gone = gone
+
+    def changed(self, added: Mapping[int, ImageRecord], gone: set[int]) -> "Records":
+        """The records after removing `gone`, then adding or replacing `added`."""
+        overlay = {row: record for row, record in self._overlay.items() if row not in gone} | dict(added)
+        touched = np.fromiter(gone | added.keys(), np.int64)
+        _, found = self.base.locate(touched)
+        return Records(self.base, overlay, self._gone | frozenset(touched[found].tolist()))
+
+    def __len__(self) -> int:
+        return len(self.base) - len(self._gone) + len(self._overlay)
+
+    def __getitem__(self, row: int) -> ImageRecord:
+        found = self._overlay.get(row)
+        if found is not None:
+            return found
+        position = self._position(row)
+        if position is None:
+            raise KeyError(row)
+        return self.base.record(position)
+
+    def __contains__(self, row: object) -> bool:
+        return row in self._overlay or (isinstance(row, int) and self._position(row) is not None)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.ids().tolist())
+
+    def values(self) -> ValuesView[ImageRecord]:
+        return _Values(self)
+
+    def items(self) -> ItemsView[int, ImageRecord]:
+        return _Items(self)
+
+    def ids(self) -> Ids:
+        """(N,) row ids, in the order of iteration."""
+        added = np.fromiter(self._overlay, np.int64, len(self._overlay))
+        return np.concatenate([self.base.ids[self._alive()], added])
+
+    def folder_counts(self) -> dict[str, int]:
+        """Pictures directly in each folder, by folder path."""
+        positions, _ = self.base.locate(np.fromiter(self._gone, np.int64, len(self._gone)))
+        left = self.base.folder_counts - np.bincount(self.base.codes[positions], minlength=len(self.base.folders))
+        counts = dict(zip(self.base.folders, left.tolist(), strict=True))
+        for record in self._overlay.values():
+            counts[record.folder] = counts.get(record.folder, 0) + 1
+        return {folder: count for folder, count in counts.items() if count}
+
+    def save(self, path: Path, ids: Ids, skipped: Mapping[str, Skip]) -> None:
+        """Write a metadata file with these records, in the order of `ids`. Raises OSError."""
+        write_metadata(path, ids, self._lines(ids), self._places(ids), skipped)
+
+    def _lines(self, ids: Ids) -> Iterator[bytes]:
+        """Each record as JSON, in the order of `ids`. Raises KeyError for an id that is not here."""
+        positions, found = self.base.locate(ids)
+        for row, position, in_base in zip(ids.tolist(), positions.tolist(), found.tolist(), strict=True):
+            if row in self._overlay:
+                yield orjson.dumps(asdict(self._overlay[row]))
+            elif in_base and row not in self._gone:
+                yield self.base.lines(position, position + 1)
+            else:
+                raise KeyError(row)
+
+    def _places(self, ids: Ids) -> tuple[Sequence[str], Codes]:
+        """The folders of these records, and the place of each record's folder among them."""
+        known = {folder: code for code, folder in enumerate(self.base.folders)}
+        positions, found = self.base.locate(ids)
+        codes = np.zeros(len(ids), np.int32)
+        codes[found] = self.base.codes[positions[found]]
+        for place in np.flatnonzero(~found).tolist():
+            folder = self._overlay[int(ids[place])].folder
+            codes[place] = known.setdefault(folder, len(known))
+        used, compact = np.unique(codes, return_inverse=True)
+        folders = list(known)
+        return [folders[code] for code in used.tolist()], compact.astype(np.int32)
+
+    def _position(self, row: int) -> int | None:
+        if row in self._gone or row not in _INT64:
+            return None
+        positions, found = self.base.locate(np.array([row], np.int64))
+        return int(positions[0]) if found[0] else None
+
+    def _alive(self) -> NDArray[np.bool_]:
+        """(N,) which records of the base are still here."""
+        alive = np.ones(len(self.base), bool)
+        positions, _ = self.base.locate(np.fromiter(self._gone, np.int64, len(self._gone)))
+        alive[positions] = False
+        return alive
+
+    def _each(self) -> Iterator[ImageRecord]:
+        in_base = (record for record, alive in zip(self.base.records(), self._alive(), strict=True) if alive)
+        return chain(in_base, self._overlay.values())
+
+
+class _Values(ValuesView[ImageRecord]):
+    _mapping: Records
+
+    def __iter__(self) -> Iterator[ImageRecord]:
+        return self._mapping._each()
+
+
+class _Items(ItemsView[int, ImageRecord]):
+    _mapping: Records
+
+    def __iter__(self) -> Iterator[tuple[int, ImageRecord]]:
+        return zip(self._mapping, self._mapping._each(), strict=True)

@@ -1,0 +1,132 @@
+"""`python -m scripts.bench.worker build|serve ENGINE WORKLOAD OUT`: one engine in a process of its own.
+
+`build` prints its seconds. `serve` opens what was built and answers one JSON request a line, in and out.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from scripts.bench.engines import ENGINES, Answer, Engine, Setting
+from scripts.bench.workload import NEIGHBOURS, QUERIES, SELECTIONS, Workload
+
+TUNING, MEASURING = slice(0, QUERIES), slice(QUERIES, 2 * QUERIES)
+
+
+class Served:
+    """An opened engine with the setting that each selection is searched with."""
+
+    def __init__(self, engine: Engine, workload: Workload, out: Path) -> None:
+        self._engine, self._workload = engine, workload
+        self._settings: dict[str, Setting] = {}
+        before, began = resident_bytes(), time.perf_counter()
+        engine.open(workload, out)
+        engine.answer("", engine.ladder[0])(workload.queries[0])
+        self.opened = {"load_s": time.perf_counter() - began}
+        self._resident_before = before
+
+    def tune(self, selection: str, recall: float, limit_s: float) -> dict[str, Any]:
+        """Take the first setting of the ladder that finds enough of the tuning queries' neighbours; else the best."""
+        deadline, ladder = time.monotonic() + limit_s, self._engine.ladder
+        found: dict[int, float] = {}
+        low, high = 0, len(ladder) - 1
+        while low < high and time.monotonic() < deadline:
+            middle = (low + high) // 2
+            found[middle] = self._recall(selection, ladder[middle], TUNING, limit_s)
+            low, high = (low, middle) if found[middle] >= recall else (middle + 1, high)
+        setting = self._settings[selection] = ladder[high]
+        return {"setting": setting, "recall": self._recall(selection, setting, MEASURING, limit_s)}
+
+    def measure(self, selection: str, limit_s: float) -> dict[str, Any]:
+        """Milliseconds of each measuring query, one after another, of as many as the limit allows."""
+        answer, times = self._answer(selection), []
+        deadline = time.monotonic() + limit_s
+        for query in self._workload.queries[MEASURING]:
+            began = time.perf_counter()
+            answer(query)
+            times.append((time.perf_counter() - began) * 1000)
+            if time.monotonic() > deadline:
+                break
+        return {"ms": times}
+
+    def load(self, threads: int, seconds: float) -> dict[str, Any]:
+        """Queries a second, unfiltered, from so many threads for so long."""
+        answer, queries = self._answer("no filter"), self._workload.queries[MEASURING]
+        deadline = time.monotonic() + seconds
+
+        def ask(start: int) -> int:
+            done = 0
+            while time.monotonic() < deadline:
+                answer(queries[(start + done) % len(queries)])
+                done += 1
+            return done
+
+        began = time.perf_counter()
+        with ThreadPoolExecutor(threads) as pool:
+            done = sum(pool.map(ask, range(0, 17 * threads, 17)))
+        return {"per_s": done / (time.perf_counter() - began)}
+
+    def memory(self) -> dict[str, Any]:
+        """Bytes resident since before opening, those of mapped files included."""
+        return {"resident": resident_bytes() - self._resident_before}
+
+    def _answer(self, selection: str) -> Answer:
+        return self._engine.answer(SELECTIONS[selection], self._settings[selection])
+
+    def _recall(self, selection: str, setting: Setting, part: slice, limit_s: float) -> float:
+        """Mean share of the true neighbours that are found; of few eligible rows, all of those."""
+        answer, deadline, found = self._engine.answer(SELECTIONS[selection], setting), time.monotonic() + limit_s, []
+        for query, ids in zip(self._workload.queries[part], self._workload.truth[selection][part], strict=True):
+            found.append(recall_of(answer(query), ids))
+            if time.monotonic() > deadline:
+                break
+        return statistics.fmean(found)
+
+
+def recall_of(found: Sequence[int], truth: Any) -> float:
+    wanted = {int(row) for row in truth if row >= 0}
+    return len(wanted.intersection(map(int, list(found)[:NEIGHBOURS]))) / len(wanted)
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def serve(served: Served) -> None:
+    acts: Mapping[str, Any] = {
+        "tune": served.tune,
+        "measure": served.measure,
+        "load": served.load,
+        "memory": served.memory,
+    }
+    say(served.opened)
+    for line in sys.stdin:
+        request = json.loads(line)
+        say(acts[request.pop("act")](**request))
+
+
+def say(answer: Mapping[str, Any]) -> None:
+    print(json.dumps(answer), file=_STDOUT, flush=True)
+
+
+def main() -> None:
+    act, name, folder, out = sys.argv[1:]
+    workload, engine = Workload.open(Path(folder)), ENGINES[name]()
+    if act == "build":
+        began = time.perf_counter()
+        engine.build(workload, Path(out))
+        say({"build_s": time.perf_counter() - began})
+    else:
+        serve(Served(engine, workload, Path(out)))
+
+
+if __name__ == "__main__":
+    _STDOUT = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what engines print must not come between the answers
+    main()

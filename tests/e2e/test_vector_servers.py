@@ -1,0 +1,100 @@
+"""The demo's pictures with their vectors in real servers: the indexer and the service as real processes."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.service import wait_until
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = Path(sys.executable).with_name("image2search")
+PICTURES = 30
+LATE = "vehicles/red-car-at-night.jpg"
+
+on_every_server = pytest.mark.parametrize("settings", ["lite", "milvus", "chroma"], indirect=True)
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment that a person would set; the engine's name."""
+    match request.param:
+        case "lite":
+            variables = {"VECTOR_STORE": "milvus", "MILVUS_URI": str(tmp_path / "milvus.db")}
+        case "milvus":
+            port = request.getfixturevalue("milvus_port")
+            variables = {"VECTOR_STORE": "milvus", "MILVUS_URI": f"http://127.0.0.1:{port}"}
+        case _:
+            port = request.getfixturevalue("chroma_port")
+            variables = {"VECTOR_STORE": "chroma", "CHROMA_URL": f"http://127.0.0.1:{port}"}
+    pictures = tmp_path / "pictures"
+    for path in sorted((ROOT / "samples" / "vehicles").glob("*.jpg"))[:PICTURES]:
+        if path.name != Path(LATE).name:
+            (pictures / "vehicles").mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, pictures / "vehicles")
+    for name, value in {"STORAGE_URL": f"file://{pictures}", "MODEL": "demo", "INDEX_POLL_S": "0.2"}.items():
+        monkeypatch.setenv(name, value)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return variables["VECTOR_STORE"]
+
+
+@pytest.fixture
+def service(settings: str) -> Iterator[httpx.Client]:
+    indexed = subprocess.run([PROGRAM, "index"], capture_output=True, text=True, timeout=300)
+    assert indexed.returncode == 0, indexed.stderr
+    with subprocess.Popen([PROGRAM, "serve", "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+(?=/docs)", line)))
+        with httpx.Client(base_url=address, timeout=30) as client:
+            yield client
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def found(service: httpx.Client, query: str) -> list[str]:
+    results = service.post("/api/v1/search/text", json={"query": query, "k": 3}).json()["results"]
+    return [item["object_key"] for item in results]
+
+
+def run_job(service: httpx.Client) -> dict[str, int]:
+    job = service.post("/api/v1/index/jobs").json()["id"]
+    state = {}
+
+    def ended() -> bool:
+        state.update(service.get(f"/api/v1/index/jobs/{job}").json())
+        return state["state"] not in ("queued", "running")
+
+    wait_until(ended, deadline_s=120)
+    assert state["state"] == "succeeded", state
+    report: dict[str, int] = state["report"]
+    return report
+
+
+@on_every_server
+def test_pictures_come_and_go(service: httpx.Client, settings: str) -> None:
+    pictures = Path("pictures")
+    state = service.get("/api/v1/index").json()
+    count = state["count"]
+    assert count > 10
+    assert state["vector_store"]["engine"] == settings
+    assert re.match("Exact|Approximate", state["vector_store"]["statement"])
+    assert [path.name for path in pictures.rglob("image_*")] == ["image_metadata.json"]
+    assert LATE not in found(service, "a red car at night")
+
+    shutil.copy(ROOT / "samples" / LATE, pictures / LATE)
+    report = run_job(service)
+    assert (report["added"], report["embedded"], report["unchanged"]) == (1, 1, count)
+    wait_until(lambda: found(service, "a red car at night")[0] == LATE)
+
+    (pictures / LATE).unlink()
+    assert run_job(service)["removed"] == 1
+    wait_until(lambda: LATE not in found(service, "a red car at night"))
+    assert service.get("/api/v1/index").json()["count"] == count

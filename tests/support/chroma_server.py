@@ -1,0 +1,59 @@
+"""A real Chroma server for tests: `chroma run` in a process of its own, over a folder that goes with it."""
+
+import os
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.service import wait_until
+
+START_DEADLINE_S = 120.0
+
+
+@pytest.fixture(scope="session")
+def chroma_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Port of a Chroma that lives as long as the test session."""
+    port = free_port()
+    with serving_chroma(tmp_path_factory.mktemp("chroma"), port):
+        yield port
+
+
+@contextmanager
+def serving_chroma(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    command = [str(Path(sys.executable).with_name("chroma")), "run", "--path", str(folder)]
+    with (folder.parent / f"{folder.name}.log").open("ab") as log:
+        server = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env={**os.environ, "ANONYMIZED_TELEMETRY": "False"},
+        )
+    try:
+        wait_until(lambda: answers(port) or server.poll() is not None, START_DEADLINE_S)
+        assert server.poll() is None, "chroma run did not start"
+        yield server
+    finally:
+        server.kill()
+        server.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v2/heartbeat", timeout=5):
+            return True
+    except (OSError, urllib.error.URLError):
+        return False
