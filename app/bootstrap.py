@@ -38,9 +38,9 @@ def open_catalog(settings: Settings, store: ObjectStore) -> Catalog:
 
 def load_embedder(settings: ModelSettings) -> "Embedder":
     """The model that `MODEL` names, ready to encode. Raises ModelUnavailable."""
-    from app.models.embedder import TorchEmbedder  # torch takes seconds to import, and storage needs none of it
+    from app.models import runtimes  # torch takes seconds to import, and storage needs none of it
 
-    return TorchEmbedder.load(settings)
+    return runtimes.load_embedder(settings)
 
 
 def open_store(settings: StorageSettings) -> ObjectStore:

@@ -141,4 +141,5 @@ async def running(parts: Components) -> AsyncIterator[Services]:
             model=parts.embedder.identity,
             notice=parts.embedder.notice,
             vector_engine=settings.vector.store,
+            text_cache=batcher.text_cache,
         )

@@ -67,6 +67,17 @@ class ModelSettings(Group):
     )
     revision: str = Field("main", description="branch, tag or commit of a model taken from the hub by name")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs; auto: CUDA if present")
+    runtime: Literal["auto", "openvino", "torch"] = Field(
+        "auto", description="what runs the model; auto: PyTorch on CUDA, OpenVINO on the CPU if it can run the model"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        validation_alias="PRECISION",
+        description="arithmetic of the model; auto: the fastest on this machine that keeps the quality",
+    )
+    cache: Path = Field(
+        Path("~/.cache/image2search"), description="folder for models converted to OpenVINO: each is converted once"
+    )
     threads: int = Field(0, ge=0, description="CPU threads of the model; 0: as many as there are cores")
 
 
@@ -86,6 +97,10 @@ class BatchSettings(Group):
 
     max_size: int = Field(32, ge=1, description="most texts or pictures in one forward pass")
     max_queue: int = Field(256, ge=1, description="requests that may wait for the model; above it: 503 + Retry-After")
+    max_wait_ms: float = Field(
+        0, ge=0, le=1000, description="how long several requests wait for more to share a pass; a lone one never waits"
+    )
+    text_cache: int = Field(4096, ge=0, description="texts whose vectors are remembered; 0: none")
 
 
 class IndexSettings(Group):

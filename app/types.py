@@ -60,7 +60,14 @@ class ModelIdentity:
     precision: str
     """Arithmetic of the forward pass: `fp32`, `bf16`, ..."""
     runtime: str
-    """What ran it: `torch-cpu`, `torch-cuda`, ..."""
+    """What ran it: `openvino-cpu`, `torch-cpu`, `torch-cuda`."""
+    agreement: float | None = None
+    """Mean cosine of its vectors with those that the same model makes in fp32; None for what was not measured."""
+
+    @property
+    def arithmetic(self) -> str:
+        """Precision and runtime as people read them: `bf16 openvino-cpu`."""
+        return f"{self.precision} {self.runtime}"
 
 
 @dataclass(frozen=True, slots=True)

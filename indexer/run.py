@@ -248,6 +248,7 @@ class _Run:
             removed=frozenset(record.image_id for record in removed),
             skipped=tuple(harvest.skipped),
             forgotten=diff.forgotten | (skipped_before.keys() & set(harvest.vanished)),
+            copied=len(added) > len(harvest.records),
         )
 
     def _rows(self, harvest: Harvest) -> tuple[tuple[ImageRecord, ...], Vectors]:
@@ -290,7 +291,18 @@ class _Run:
         left = _rebased(changes, self._before, current)
         if current is not None and not left:
             return current
+        self._tell_of_mixture(current, left)
         return self._parts.catalog.publish(left, self._identity, since=current)
+
+    def _tell_of_mixture(self, current: Snapshot | None, changes: Changes) -> None:
+        own = self._identity.arithmetic
+        others = [each for each in current.pointer.made_with if each != own] if current and changes.added else []
+        if others:
+            log.warning(
+                "%d vectors made in %s join an index made in %s: they compare, but not to the last digit. "
+                "`image2search index --rebuild` makes them all alike.",
+                len(changes.added), own, " and ".join(others),
+            )  # fmt: skip
 
     def _drop_extra(self, after: Snapshot) -> None:
         """Rows that a dead writer left in the vector server, unless somebody has listed them meanwhile."""

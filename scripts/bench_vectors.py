@@ -11,7 +11,6 @@ rows are, half lie between two of those. One million rows take an hour or two, m
 
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -20,7 +19,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,8 +27,10 @@ import typer
 from rich.console import Console
 
 from scripts.bench.engines import ENGINES
+from scripts.bench.machine import machine
 from scripts.bench.workload import SELECTIONS, make
 
+PACKAGES = ("faiss-cpu", "hnswlib", "chromadb", "milvus-lite", "lancedb")
 ROUNDS = 3
 ROUND_LIMIT_S = 4.0
 TUNING_LIMIT_S = 8.0
@@ -184,24 +184,6 @@ def table(results: list[Result], count: int, dimension: int, recall: float) -> s
     return "\n".join(lines)
 
 
-def machine() -> str:
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.machine(),
-    )
-    versions = []
-    for package in ("faiss-cpu", "hnswlib", "chromadb", "milvus-lite", "lancedb"):
-        try:
-            versions.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            versions.append(f"{package} absent")
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}; " + ", ".join(versions)
-
-
 def bench(
     count: Annotated[list[int] | None, typer.Option(help="Rows; may be given several times.")] = None,
     dimension: int = 512,
@@ -217,7 +199,7 @@ def bench(
     names = engines.split(",")
     if unknown := [name for name in names if name not in ENGINES]:
         raise typer.BadParameter(f"{', '.join(unknown)}: choose among {', '.join(ENGINES)}.")
-    print(machine())
+    print(machine(*PACKAGES))
     figures = []
     for rows in count or [100_000]:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -235,7 +217,9 @@ def bench(
         print("\n" + table(results, rows, dimension, recall), flush=True)
         figures += [{"count": rows, "dimension": dimension, **vars(result)} for result in results]
         if out:
-            out.write_text(json.dumps({"machine": machine(), "results": [_brief(each) for each in figures]}, indent=1))
+            out.write_text(
+                json.dumps({"machine": machine(*PACKAGES), "results": [_brief(each) for each in figures]}, indent=1)
+            )
 
 
 def _brief(figures: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from app.catalog.live import LiveCatalog
+from app.models.text_cache import TextCache
 from app.services.jobs import IndexJobs
 from app.services.library import Library
 from app.services.search import SearchService
@@ -27,6 +28,7 @@ class Services:
     model: ModelIdentity
     notice: str | None
     vector_engine: str
+    text_cache: TextCache
 
 
 async def get_services(request: Request) -> Services:

@@ -7,6 +7,8 @@ from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
+from app.api.addresses import Addresses
+from app.models.text_cache import TextCache
 from app.services.jobs import Job
 from app.services.library import FolderCount
 from app.services.search import FoundImage, SearchAnswer
@@ -90,7 +92,7 @@ class ImageResult(Model):
     caption: str | None = None
 
     @classmethod
-    def of(cls, image: FoundImage, request: Request) -> Self:
+    def of(cls, image: FoundImage, addresses: Addresses) -> Self:
         record = image.record
         return cls(
             image_id=record.image_id,
@@ -99,8 +101,8 @@ class ImageResult(Model):
             s3_path=image.uri,
             score=image.score,
             distance=image.distance,
-            image_url=image_url(image, request),
-            thumbnail_url=str(request.url_for("image_thumbnail", image_id=record.image_id)),
+            image_url=addresses.image(image),
+            thumbnail_url=addresses.thumbnail(image),
             caption=record.caption,
         )
 
@@ -130,7 +132,8 @@ class SearchResult(Model):
             also=list(choice.also),
             embedded_text=choice.embedded_text,
         )
-        results = [ImageResult.of(image, request) for image in answer.images]
+        addresses = Addresses(request)
+        results = [ImageResult.of(image, addresses) for image in answer.images]
         return cls(results=results, folder=folder, generation=answer.generation, took_ms=answer.took_ms)
 
 
@@ -156,8 +159,8 @@ class ImageInfo(Model):
             object_key=record.object_key,
             folder=record.folder,
             s3_path=image.uri,
-            image_url=image_url(image, request),
-            thumbnail_url=str(request.url_for("image_thumbnail", image_id=record.image_id)),
+            image_url=Addresses(request).image(image),
+            thumbnail_url=Addresses(request).thumbnail(image),
             caption=record.caption,
             width=record.width,
             height=record.height,
@@ -188,8 +191,11 @@ class ModelInfo(Model):
     name: str
     fingerprint: str
     dimension: int
-    precision: str
-    runtime: str
+    precision: Annotated[str, Field(description="arithmetic of its vectors: fp32, bf16, int8")]
+    runtime: Annotated[str, Field(description="what computed them")]
+    agreement: Annotated[
+        float | None, Field(description="mean cosine of its vectors with those of fp32; null where it was not measured")
+    ]
 
     @classmethod
     def of(cls, identity: ModelIdentity) -> Self:
@@ -199,6 +205,7 @@ class ModelInfo(Model):
             dimension=identity.dimension,
             precision=identity.precision,
             runtime=identity.runtime,
+            agreement=identity.agreement,
         )
 
 
@@ -224,6 +231,16 @@ class VectorStoreInfo(Model):
         )
 
 
+class TextCacheInfo(Model):
+    texts: Annotated[int, Field(description="texts whose vectors are remembered")]
+    hits: Annotated[int, Field(description="searches that found theirs, since the start")]
+    misses: int
+
+    @classmethod
+    def of(cls, cache: TextCache) -> Self:
+        return cls(texts=len(cache), hits=cache.hits, misses=cache.misses)
+
+
 class IndexInfo(Model):
     generation: Annotated[str | None, Field(description="null while no index is loaded")]
     count: int
@@ -233,8 +250,12 @@ class IndexInfo(Model):
     created_at: datetime | None
     model: Annotated[ModelInfo, Field(description="the model that answers queries")]
     indexed_by: Annotated[ModelInfo | None, Field(description="the model that made the index")]
+    made_with: Annotated[
+        list[str], Field(description="precision and runtime of every run that made vectors; several mean a mixture")
+    ]
     notice: Annotated[str | None, Field(description="what the model's makers want you to know")]
     vector_store: VectorStoreInfo
+    text_cache: TextCacheInfo
     problem: Annotated[str | None, Field(description="why the newest published state is not the one served")]
 
 
@@ -298,8 +319,3 @@ def accuracy_statement(engine: str, accuracy: Accuracy) -> str:
         return f"{way}; how many of the true nearest it finds was not measured."
     share, queries = 100 * accuracy.recall, accuracy.queries
     return f"{way}; it found {share:.1f} % of the true 10 nearest on {queries} queries when the index was built."
-
-
-def image_url(image: FoundImage, request: Request) -> str:
-    """The store's own address of the picture, or where the store has none, ours."""
-    return image.url or str(request.url_for("image_original", image_id=image.record.image_id))

@@ -145,6 +145,7 @@ class Catalog:
                 if later is None:
                     break
                 folded, current = self._append(folded, later), winner
+                folded = _made_with(folded, set(winner.pointer.made_with))
             else:
                 self._tidy_up(folded.pointer)
                 return folded
@@ -228,14 +229,19 @@ class Catalog:
     ) -> Snapshot:
         """Write the files, then swap the pointer. Raises PreconditionFailed."""
         current = published.snapshot
+        made_with = {model.arithmetic} if changes.added else set()
         if rebuild:
-            snapshot = self._write_generation(None, _carried_over(changes, current, since, model), model, published)
+            changes = _carried_over(changes, current, since, model)
+            if current and changes.copied:
+                made_with |= set(current.pointer.made_with)
+            snapshot = self._write_generation(None, changes, model, published)
         elif current is None or not self._fits_journal(current.pointer, changes):
             _check_model(current, model)
             snapshot = self._write_generation(current, changes, model, published)
         else:
             _check_model(current, model)
             snapshot = self._with_journal(current, changes, self._engine.journal(current, changes))
+        snapshot = _made_with(snapshot, made_with)
         swap_pointer(self._store, snapshot.pointer, published.etag)
         return snapshot
 
@@ -269,7 +275,8 @@ class Catalog:
     ) -> Snapshot:
         generation = generation_name(published.number + 1)
         previous = published.kept[: max(self._settings.keep_generations, self._engine.min_kept) - 1]
-        pointer = Pointer(generation, "", model, 0, 0, 0.0, (), previous=previous)
+        made_with = base.pointer.made_with if base else ()
+        pointer = Pointer(generation, "", model, 0, 0, 0.0, (), previous=previous, made_with=made_with)
         return _finished(self._engine.write(pointer, base, changes))
 
     def _tidy_up(self, pointer: Pointer) -> None:
@@ -313,6 +320,12 @@ def _finished(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, pointer=pointer)
 
 
+def _made_with(snapshot: Snapshot, more: set[str]) -> Snapshot:
+    """The same with `more` among the arithmetics that made it."""
+    made_with = tuple(sorted({*snapshot.pointer.made_with, *more}))
+    return replace(snapshot, pointer=replace(snapshot.pointer, made_with=made_with))
+
+
 def _check_model(current: Snapshot | None, model: ModelIdentity) -> None:
     if current is not None and current.pointer.model.fingerprint != model.fingerprint:
         raise IndexMismatch(mismatch_message(current.pointer.model, model))
@@ -336,4 +349,6 @@ def _carried_over(changes: Changes, current: Snapshot | None, since: Snapshot | 
         row: record for row, record in current.records.items() if row not in rebuilt and record != planned.get(row)
     }
     vectors = np.concatenate([changes.vectors.reshape(-1, model.dimension), current.vectors.get(list(newer))])
-    return replace(changes, added=(*changes.added, *newer.values()), vectors=vectors)
+    return replace(
+        changes, added=(*changes.added, *newer.values()), vectors=vectors, copied=changes.copied or bool(newer)
+    )

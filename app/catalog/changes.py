@@ -26,6 +26,8 @@ class Changes:
     skipped: tuple[Skip, ...] = ()
     forgotten: frozenset[str] = frozenset()
     """Object keys whose skip entry is dropped: the object is gone, or can be read now."""
+    copied: bool = False
+    """Whether some of the vectors were taken over from the index as it is."""
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.skipped or self.forgotten)

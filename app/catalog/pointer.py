@@ -66,6 +66,8 @@ class Pointer:
     collection: str = ""
     """Where a vector server keeps them; empty where the bucket does."""
     accuracy: Accuracy = EXACT
+    made_with: tuple[str, ...] = ()
+    """Each `ModelIdentity.arithmetic` that made vectors of this index: more than one means a mixture."""
 
     @property
     def used(self) -> tuple[Kept, ...]:
@@ -99,6 +101,8 @@ class Pointer:
 
     @classmethod
     def _from_fields(cls, fields: dict[str, Any]) -> "Pointer":
+        fields.setdefault("agreement", None)
+        made_with = tuple(fields.pop("made_with", ()))
         model = ModelIdentity(**{name: fields.pop(name) for name in ModelIdentity.__dataclass_fields__})
         files, journals = (tuple(FileEntry(**entry) for entry in fields.pop(name)) for name in ("files", "journals"))
         previous = tuple(Kept(**entry) for entry in fields.pop("previous"))
@@ -109,6 +113,7 @@ class Pointer:
             journals=journals,
             previous=previous,
             accuracy=Accuracy(**accuracy),
+            made_with=made_with,
             **fields,
         )
 

@@ -1,11 +1,15 @@
 """What a model can do, whichever runtime is behind it."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
+from numpy.typing import NDArray
 from PIL import Image
 
 from app.types import ModelIdentity, Vectors
+
+ModelInputs: TypeAlias = dict[str, NDArray[Any]]
+"""What a tower takes by name: `input_ids` (N, T) with a mask beside them, `pixel_values` (N, 3, H, W) float32, ..."""
 
 
 class Embedder(Protocol):
@@ -25,4 +29,23 @@ class Embedder(Protocol):
 
     def shrink(self, image: Image.Image) -> Image.Image:
         """The picture as small as the model looks at it: the same vector, less memory meanwhile. Thread-safe."""
+        ...
+
+
+class Towers(Protocol):
+    """A model's two networks in one runtime. Not thread-safe."""
+
+    runtime: str
+    """As `ModelIdentity.runtime`."""
+    precision: str
+    """As `ModelIdentity.precision`."""
+    agreement: float | None
+    """As `ModelIdentity.agreement`."""
+
+    def encode_texts(self, inputs: ModelInputs) -> Vectors:
+        """(N, D) float32 of tokens, of any length."""
+        ...
+
+    def encode_images(self, inputs: ModelInputs) -> Vectors:
+        """(N, D) float32 of preprocessed pictures, of any length."""
         ...

@@ -1,7 +1,7 @@
 """Concurrent requests share the model's forward passes.
 
 `embed_text` / `embed_image` queue a request on the event loop; one worker thread runs the embedder over whatever waits.
-A lone request goes at once; while a pass runs, others gather for the next one.
+A lone request goes at once; while a pass runs, others gather for the next one. Texts asked for again cost no pass.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -17,6 +18,7 @@ from PIL import Image
 
 from app.errors import Overloaded, Unavailable
 from app.models.base import Embedder
+from app.models.text_cache import TextCache
 from app.settings import BatchSettings
 from app.types import Vectors
 
@@ -29,6 +31,7 @@ Outcome: TypeAlias = Vectors | Exception
 class _Request:
     item: Any
     answer: asyncio.Future[Vectors]
+    arrived_s: float
 
 
 @dataclass(eq=False, slots=True)
@@ -42,6 +45,7 @@ class MicroBatcher:
 
     def __init__(self, embedder: Embedder, settings: BatchSettings) -> None:
         self._settings = settings
+        self.text_cache = TextCache(settings.text_cache)
         self._texts = _Queue(embedder.encode_texts, deque())
         self._images = _Queue(embedder.encode_images, deque())
         self._turns = deque((self._texts, self._images))
@@ -71,7 +75,12 @@ class MicroBatcher:
 
     async def embed_text(self, text: str) -> Vectors:
         """(D,) float32, unit length. Raises `Overloaded` when the queue is full, `Unavailable` when stopped."""
-        return await self._submit(self._texts, text)
+        known = self.text_cache.get(text)
+        if known is not None:
+            return known
+        vector = await self._submit(self._texts, text)
+        self.text_cache.put(text, vector)
+        return vector
 
     async def embed_image(self, image: Image.Image) -> Vectors:
         """(D,) float32, unit length, of an RGB picture. Raises as `embed_text`."""
@@ -85,7 +94,7 @@ class MicroBatcher:
                 f"{self.waiting} requests already wait for the model. Try again shortly.",
                 retry_after_s=self._time_to_empty_s(),
             )
-        request = _Request(item, asyncio.get_running_loop().create_future())
+        request = _Request(item, asyncio.get_running_loop().create_future(), time.monotonic())
         queue.waiting.append(request)
         self._wake.set()
         try:
@@ -104,7 +113,9 @@ class MicroBatcher:
         batch: list[_Request] = []
         try:
             while self._accepting or self.waiting:
-                queue, batch = self._next_batch()
+                queue = self._next_queue()
+                await self._gather(queue)
+                batch = self._take(queue)
                 if not batch:
                     await self._wake.wait()
                     continue
@@ -118,15 +129,28 @@ class MicroBatcher:
             self._fail(batch)
             thread.shutdown(wait=False)
 
-    def _next_batch(self) -> tuple[_Queue, list[_Request]]:
-        """Up to `max_size` requests of one kind; texts and pictures take turns while both wait."""
+    def _next_queue(self) -> _Queue:
+        """Texts and pictures take turns while both wait."""
         self._wake.clear()
         self._turns.rotate()
         if not self._turns[0].waiting:
             self._turns.rotate()
-        queue = self._turns[0]
+        return self._turns[0]
+
+    async def _gather(self, queue: _Queue) -> None:
+        """Where several wait already, let more come for as long as the settings say; a lone one does not wait."""
+        while self._accepting and 1 < len(queue.waiting) < self._settings.max_size:
+            left_s = queue.waiting[0].arrived_s + self._settings.max_wait_ms / 1000 - time.monotonic()
+            if left_s <= 0:
+                return
+            self._wake.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), left_s)
+
+    def _take(self, queue: _Queue) -> list[_Request]:
+        """Up to `max_size` requests."""
         size = min(len(queue.waiting), self._settings.max_size)
-        return queue, [queue.waiting.popleft() for _ in range(size)]
+        return [queue.waiting.popleft() for _ in range(size)]
 
     def _fail(self, batch: list[_Request]) -> None:
         """Answer everybody who is still waiting when the worker ends before its time."""

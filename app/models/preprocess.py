@@ -5,18 +5,16 @@ Queries and the index take this one path, after `app.models.decoding`.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoImageProcessor
 
+from app.models.base import ModelInputs
+
 MAX_ASPECT: Final = 50
 """Pictures longer than this lose their ends before the resize, which a centre crop drops anyway."""
-
-ModelInputs: TypeAlias = dict[str, NDArray[Any]]
-"""What the image tower takes by name: `pixel_values` (N, 3, H, W) float32, with masks beside it for NaFlex models."""
 
 
 class Preprocessor:

@@ -136,17 +136,21 @@ class LocalStore:
 
     def url(self, key: str, expires_s: int) -> str | None:
         """None: a folder has no address that a browser could reach."""
-        self._path(key)
+        self._check(key)
         return None
 
     def uri(self, key: str) -> str:
-        return f"file://{self._root.as_posix()}/{self._path(key).relative_to(self._root).as_posix()}"
+        return f"file://{self._root.as_posix()}/{self._check(key)}"
+
+    def _check(self, key: str) -> str:
+        """Raises InvalidInput when no object can have this name."""
+        if not _is_key(check_key(key)):
+            raise InvalidInput(f"{key!r} can't be an object in a folder: no part of it may begin with a dot.")
+        return key
 
     def _path(self, key: str) -> Path:
         """The object's file, below the root whatever the key. Raises InvalidInput."""
-        if not _is_key(check_key(key)):
-            raise InvalidInput(f"{key!r} can't be an object in a folder: no part of it may begin with a dot.")
-        path = self._root / key
+        path = self._root / self._check(key)
         if self._leads_through_link(path.parent):
             raise InvalidInput(f"{key!r} leads through a symbolic link, which is not followed. Name the real folder.")
         return path

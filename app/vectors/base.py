@@ -1,10 +1,13 @@
 """What searches vectors, as everybody above sees it, and how near its answers come to exact ones."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from app.types import Ids, Vectors
+
+Read: TypeAlias = Callable[[Ids], Vectors]
+"""Positions (N,) -> their vectors (N, D)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from app.errors import IndexCorrupt
 from app.settings import VectorSettings
 from app.types import Ids, Vectors, in_folder
-from app.vectors.base import Accuracy
+from app.vectors.base import Accuracy, Read
 from app.vectors.calibration import calibrate
 from app.vectors.flat import DECIMALS, FlatIndex, Mask
 from app.vectors.ivf import IvfIndex
@@ -169,21 +169,21 @@ class FaissStore:
         kept = np.flatnonzero(self._alive)
         if not len(self):
             shape = "flat"
+        read = self._reader(kept)
         if shape == "flat":
             index = faiss.IndexFlatIP(self.dimension)
-            index.add(self._all_stored(kept))
+            index.add(read(np.arange(len(self))))
             return self._write(index, shape, self.ids(), path)
-        old = self._index
-        if shape == "ivf_sq8" and isinstance(old, IvfIndex) and old.accuracy.shape == shape and fits(old, len(self)):
+        old = self._index if isinstance(self._index, IvfIndex) and fits(self._index, shape, len(self)) else None
+        if shape == "ivf_sq8" and old:
             index, order = extend_sq8(old, kept, self._fresh_vectors)
             saved = self._write(index, shape, self.ids()[order], path)
             # Its recall was measured against vectors that are gone: what is left can only say that it fell.
             again = _calibrated(saved, path, shape, settings, None)
             return replace(again, accuracy=_lower_of(again.accuracy, old.accuracy))
-        vectors = self._all_stored(kept)
-        index, order = build_ivf(shape, vectors)
+        index, order = build_ivf(shape, read, len(self), self.dimension, old)
         saved = self._write(index, shape, self.ids()[order], path)
-        return _calibrated(saved, path, shape, settings, lambda positions: vectors[order[positions]])
+        return _calibrated(saved, path, shape, settings, lambda positions: read(order[positions]))
 
     @classmethod
     def load(cls, path: Path, rows: Rows, accuracy: Accuracy) -> "FaissStore":
@@ -202,8 +202,17 @@ class FaissStore:
         store._alive = np.ones(len(ids), bool)
         return store
 
-    def _all_stored(self, kept: Ids) -> Vectors:
-        return np.concatenate([self._index.stored(kept), self._fresh_vectors])
+    def _reader(self, kept: Ids) -> Read:
+        """Reads rows as they are stored: numbers up to len(kept) stand for those of the base, the rest are fresh."""
+
+        def read(numbers: Ids) -> Vectors:
+            of_base = numbers < len(kept)
+            rows = np.empty((len(numbers), self.dimension), np.float32)
+            rows[of_base] = self._index.stored(kept[numbers[of_base]])
+            rows[~of_base] = self._fresh_vectors[numbers[~of_base] - len(kept)]
+            return rows
+
+        return read
 
     @staticmethod
     def _write(index: Any, shape: str, ids: Ids, path: Path) -> Saved:
@@ -211,10 +220,13 @@ class FaissStore:
         mapped.index = index
         faiss.copy_array_to_vector(ids, mapped.id_map)
         mapped.ntotal = len(ids)
+        part = path.with_name(path.name + ".part")  # `path` may be what this store is mapped from
         try:
-            faiss.write_index(mapped, str(path))
+            faiss.write_index(mapped, str(part))
         except RuntimeError as error:
+            part.unlink(missing_ok=True)
             raise OSError(f"the index could not be written whole to {path}") from error
+        part.replace(path)
         return Saved(ids, Accuracy(shape, exact=shape == "flat"))
 
     def _code(self, folder: str) -> int:
@@ -259,7 +271,7 @@ def _read(path: Path, accuracy: Accuracy) -> tuple[Ids, BaseIndex]:
     return ids, index
 
 
-def _calibrated(saved: Saved, path: Path, shape: str, settings: VectorSettings, read: Any) -> Saved:
+def _calibrated(saved: Saved, path: Path, shape: str, settings: VectorSettings, read: Read | None) -> Saved:
     _, index = _read(path, saved.accuracy)
     assert isinstance(index, IvfIndex)
     return Saved(saved.ids, calibrate(index, read or index.vectors, shape, settings.recall))

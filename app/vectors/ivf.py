@@ -69,8 +69,9 @@ class IvfIndex:
         sizes = np.array([self._ivf.invlists.list_size(number) for number in range(self._lists)])
         self.offsets = np.concatenate([[0], np.cumsum(sizes)])
         """(lists + 1,) position of each list's first row."""
-        self._centroids = vectors_of(faiss.downcast_index(self._ivf.quantizer))
-        self._codes = HalfFloats(index.refine_index) if refined else Residuals(self._ivf, self.offsets, self._centroids)
+        self.centroids = vectors_of(faiss.downcast_index(self._ivf.quantizer))
+        """(lists, D)."""
+        self._codes = HalfFloats(index.refine_index) if refined else Residuals(self._ivf, self.offsets, self.centroids)
         self._refined = refined
 
     def __len__(self) -> int:
@@ -126,7 +127,7 @@ class IvfIndex:
 
     def lists_near(self, number: int, share: float) -> Mask:
         """(lists,) the `share` of all lists whose centroids are nearest to that of list `number`."""
-        nearness = self._centroids @ self._centroids[number]
+        nearness = self.centroids @ self.centroids[number]
         near: Mask = nearness >= np.quantile(nearness, 1 - share)
         return near
 
@@ -142,12 +143,10 @@ class IvfIndex:
         }  # fmt: skip
         params = faiss.SearchParametersIVF(nprobe=probes, **filters)
         faiss.omp_set_num_threads(1)  # this thread: others search beside it
-        if not self._refined:
-            scores, positions = self._ivf.search(queries, k, params=params)
-            return scores, positions
-        _, candidates = self._ivf.search(queries, self.accuracy.refine * k, params=params)
-        best = [self._score_all(query[None], k, row[row >= 0]) for query, row in zip(queries, candidates, strict=True)]
-        return _stacked(best, k)
+        if self._refined:
+            params = faiss.IndexRefineSearchParameters(k_factor=self.accuracy.refine, base_index_params=params)
+        scores, positions = self.faiss_index.search(queries, k, params=params)
+        return scores, positions
 
     def _score_all(self, queries: Vectors, k: int, positions: Ids) -> Found:
         scores = self._codes.score(queries, positions)
@@ -165,12 +164,3 @@ def probes_for(table: tuple[tuple[float, int], ...], share: float) -> int:
     """Lists to scan when `share` of their rows are eligible: between the tuned points, straight in both logarithms."""
     shares, probes = (np.log(column) for column in zip(*sorted(table), strict=True))
     return int(np.ceil(np.exp(np.interp(np.log(max(share, 1e-9)), shares, probes)) - 1e-6))
-
-
-def _stacked(rows: list[Found], k: int) -> Found:
-    """One found for each query as one for all, filled up with -1."""
-    scores, positions = np.full((len(rows), k), -np.inf, np.float32), np.full((len(rows), k), -1, np.int64)
-    for number, (row_scores, row_positions) in enumerate(rows):
-        width = row_scores.shape[1]
-        scores[number, :width], positions[number, :width] = row_scores[0], row_positions[0]
-    return scores, positions

@@ -1,6 +1,7 @@
 """Which shape an index takes, and how it is built in that shape."""
 
 import math
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from app.settings import VectorSettings
 from app.types import Ids, Vectors
+from app.vectors.base import Read
 from app.vectors.codes import Residuals
 from app.vectors.ivf import IvfIndex
 
@@ -48,27 +50,34 @@ def _shape_of(count: float, dimension: int, recall: float) -> str:
     return "ivf_sq8" if count <= SQ8_ROWS and recall <= SQ8_RECALL else "ivf_rabitq"
 
 
-def build_ivf(shape: str, vectors: Vectors) -> tuple[Any, Ids]:
-    """An index of `vectors` (N, D), trained on a sample of them, and the (N,) order in which its lists hold them."""
-    lists = number_of_lists(len(vectors))
-    sample = vectors[_sample(len(vectors), TRAINING_ROWS * lists)]
-    quantizer = faiss.IndexFlatIP(vectors.shape[1])
-    _cluster(quantizer, sample, lists)
+def build_ivf(shape: str, read: Read, count: int, dimension: int, old: IvfIndex | None = None) -> tuple[Any, Ids]:
+    """An index of `count` vectors, and the (N,) order in which its lists hold them; vectors are read in chunks.
+
+    It is trained on a sample of them, or takes over the lists of `old`.
+    """
+    quantizer = faiss.IndexFlatIP(dimension)
+    if old is None:
+        lists = number_of_lists(count)
+        sample = read(_sample(count, TRAINING_ROWS * lists))
+        _cluster(quantizer, sample, lists)
+    else:
+        sample = old.centroids
+        quantizer.add(sample)
     index = _empty_index(shape, quantizer, sample)
-    order, _ = _by_list(_assign(quantizer, vectors))
     base = faiss.downcast_index(index.base_index) if shape == "ivf_rabitq" else index
-    for start in range(0, len(vectors), CHUNK_ROWS):
-        rows = vectors[order[start : start + CHUNK_ROWS]]
-        base.add_with_ids(rows, np.arange(start, start + len(rows)))
-        if base is not index:
-            index.refine_index.add(rows)
-    index.ntotal = len(vectors)
+    for chunk in _chunks(count):
+        base.add_with_ids(read(chunk), chunk)
+    order = _number_by_list(base.invlists)
+    if base is not index:
+        for chunk in _chunks(count):
+            index.refine_index.add(read(order[chunk]))
+    index.ntotal = count
     return index, order
 
 
-def fits(old: IvfIndex, count: int) -> bool:
-    """Whether `old` can take up to `count` rows without being trained again."""
-    return number_of_lists(count) <= 2 * old.lists and count >= len(old) // 2
+def fits(old: IvfIndex, shape: str, count: int) -> bool:
+    """Whether `old` can take up to `count` rows in `shape` without being trained again."""
+    return old.accuracy.shape == shape and number_of_lists(count) <= 2 * old.lists and count >= len(old) // 2
 
 
 def extend_sq8(old: IvfIndex, kept: Ids, vectors: Vectors) -> tuple[Any, Ids]:
@@ -82,7 +91,9 @@ def extend_sq8(old: IvfIndex, kept: Ids, vectors: Vectors) -> tuple[Any, Ids]:
     fresh = np.empty((len(vectors), source.code_size), np.uint8)
     rows = np.ascontiguousarray(vectors, np.float32)
     source.encode_vectors(len(rows), faiss.swig_ptr(rows), faiss.swig_ptr(assigned), faiss.swig_ptr(fresh))
-    order, bounds = _by_list(np.concatenate([old.list_of[kept], assigned]), old.lists)
+    lists = np.concatenate([old.list_of[kept], assigned])
+    order = np.argsort(lists, kind="stable")
+    bounds = np.searchsorted(lists[order], np.arange(old.lists + 1))
     index = _like(source, faiss.clone_index(faiss.downcast_index(source.quantizer)))
     for number, (start, end) in enumerate(pairwise(bounds.tolist())):
         members = order[start:end]
@@ -138,10 +149,21 @@ def _assign(quantizer: Any, vectors: Vectors) -> Ids:
     return np.ascontiguousarray(lists[:, 0])
 
 
-def _by_list(assigned: Ids, lists: int = 0) -> tuple[Ids, Ids]:
-    """The order that puts rows of a list together, and (lists + 1,) where each list begins in it."""
-    order = np.argsort(assigned, kind="stable")
-    return order, np.searchsorted(assigned[order], np.arange(lists + 1))
+def _number_by_list(lists: Any) -> Ids:
+    """Number the rows list by list from 0 on; the (N,) numbers that they had before."""
+    sizes = [lists.list_size(number) for number in range(lists.nlist)]
+    before, start = np.empty(sum(sizes), np.int64), 0
+    for number, size in enumerate(sizes):
+        if size:
+            ids = faiss.rev_swig_ptr(lists.get_ids(number), size)
+            before[start : start + size] = ids
+            ids[:] = np.arange(start, start + size)
+            start += size
+    return before
+
+
+def _chunks(count: int) -> Iterator[Ids]:
+    return (np.arange(start, min(start + CHUNK_ROWS, count)) for start in range(0, count, CHUNK_ROWS))
 
 
 def _sample(count: int, wanted: int) -> Ids:

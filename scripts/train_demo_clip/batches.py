@@ -21,11 +21,16 @@ from scripts.train_demo_clip.tokens import CONTEXT
 
 
 class Batch(TypedDict):
-    """B scenes: pixels (B, 3, 96, 96) uint8; tokens and also_true once for each of two captions per scene."""
+    """B scenes: pixels (B, 3, 96, 96) uint8; tokens and also_true once for each of two captions per scene.
+
+    `miscounted` (M, L) are first captions with one wrong number, of the scenes in the rows `counted` (M,).
+    """
 
     pixels: torch.Tensor
     tokens: tuple[torch.Tensor, torch.Tensor]
     also_true: tuple[torch.Tensor, torch.Tensor]
+    counted: torch.Tensor
+    miscounted: torch.Tensor
     facts: dict[str, torch.Tensor]
 
 
@@ -52,13 +57,15 @@ class SceneStream(IterableDataset[Batch]):
         mix = curriculum(progress)
         scenes = self._plan(rng, progress, mix)
         pixels = np.stack([self.painter.paint(scene, rng, ease=mix.ease) for scene in scenes])
-        wordings = [FULL if rng.random() < 0.75 else Wording() for _ in scenes], [LOOSE] * len(scenes)
-        captions = [self._caption(scenes, rng, row) for row in wordings]
+        first, counted, miscounted = self._describe_and_miscount(scenes, rng)
+        captions = first, [self._describe_loosely(scene, rng) for scene in scenes]
         true = [satisfies(row, scenes, self.captioner.own_colours, self._glyph_count) for row in captions]
         return Batch(
             pixels=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
             tokens=(self._tokens(captions[0]), self._tokens(captions[1])),
             also_true=(torch.from_numpy(true[0]), torch.from_numpy(true[1])),
+            counted=torch.tensor(counted, dtype=torch.long),
+            miscounted=self._tokens(miscounted),
             facts=self._facts(scenes),
         )
 
@@ -80,15 +87,32 @@ class SceneStream(IterableDataset[Batch]):
             scenes += family
         return scenes[: self.size]
 
-    def _caption(self, scenes: list[Scene], rng: np.random.Generator, wordings: list[Wording]) -> list[Caption]:
-        return [
-            self.captioner.describe_place(scene, rng)
-            if wording is LOOSE and rng.random() < 0.04
-            else self.captioner.describe(scene, rng, wording)
-            for scene, wording in zip(scenes, wordings, strict=True)
-        ]
+    def _describe_and_miscount(
+        self, scenes: list[Scene], rng: np.random.Generator
+    ) -> tuple[list[Caption], list[int], list[Caption]]:
+        """A caption a scene; the rows whose caption names a number, and those captions with another number.
+
+        The same random draws word both, so that they differ in the number alone.
+        """
+        captions, counted, miscounted = [], [], []
+        for row, scene in enumerate(scenes):
+            wording, draws = FULL if rng.random() < 0.75 else Wording(), int(rng.integers(2**62))
+            captions.append(self.captioner.describe(scene, np.random.default_rng(draws), wording))
+            if any(term.count > 1 for term in captions[-1].terms):
+                wrong = self.planner.miscount(scene, rng)
+                counted.append(row)
+                miscounted.append(self.captioner.describe(wrong, np.random.default_rng(draws), wording))
+        return captions, counted, miscounted
+
+    def _describe_loosely(self, scene: Scene, rng: np.random.Generator) -> Caption:
+        if rng.random() < 0.04:
+            return self.captioner.describe_place(scene, rng)
+        return self.captioner.describe(scene, rng, LOOSE)
 
     def _tokens(self, captions: list[Caption]) -> torch.Tensor:
+        """(N, L) ids, padded to the longest; (0, 1) of none."""
+        if not captions:
+            return torch.zeros(0, 1, dtype=torch.long)
         texts = [caption.text for caption in captions]
         rows = self.tokenizer(texts, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt")
         return rows["input_ids"]

@@ -108,7 +108,7 @@ class SceneHeads(nn.Module):
             2 * _spread_loss(self.glyphs(features), facts["glyphs"]),
             5 * nn.functional.binary_cross_entropy_with_logits(self.tints(features).float(), facts["tints"]),
             0.5 * nn.functional.cross_entropy(self.background(features).float(), facts["background"]),
-            2 * nn.functional.cross_entropy(self.objects(features).float(), facts["objects"]),
+            4 * nn.functional.cross_entropy(self.objects(features).float(), facts["objects"]),
             8 * nn.functional.mse_loss(self.looks(features).float(), facts["looks"]),
         )
         return torch.stack(losses).sum()
@@ -136,3 +136,14 @@ def contrastive_loss(
     logits = logits.masked_fill(other, -1e4)
     target = torch.arange(len(logits), device=logits.device)
     return (nn.functional.cross_entropy(logits, target) + nn.functional.cross_entropy(logits.T, target)) / 2
+
+
+def counterfactual_loss(
+    images: torch.Tensor, true: torch.Tensor, false: torch.Tensor, scale: torch.Tensor
+) -> torch.Tensor:
+    """Cross entropy of (M, D) pictures choosing between a true and a miscounted caption each.
+
+    Paiss et al., "Teaching CLIP to Count to Ten" (arXiv:2302.12066), equation 2.
+    """
+    images, true, false = (nn.functional.normalize(rows.float(), dim=-1) for rows in (images, true, false))
+    return nn.functional.softplus(scale.exp() * (images * (false - true)).sum(1)).mean()

@@ -101,6 +101,13 @@ class ScenePlanner:
             group = self._group(glyph, group.count, scene.background, rng, 0.0, group.tint)
         return replace(scene, groups=(*scene.groups[:place], group, *scene.groups[place + 1 :]))
 
+    def miscount(self, scene: Scene, rng: np.random.Generator) -> Scene:
+        """The same scene with another number, from 2 up, of one of its groups of several."""
+        place = int(rng.choice([number for number, group in enumerate(scene.groups) if group.count > 1]))
+        group = scene.groups[place]
+        wrong = int(rng.choice([count for count in range(2, MOST_OBJECTS + 1) if count != group.count]))
+        return replace(scene, groups=(*scene.groups[:place], replace(group, count=wrong), *scene.groups[place + 1 :]))
+
     def _group(
         self,
         glyph: int,

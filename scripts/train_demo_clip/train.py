@@ -30,6 +30,7 @@ from scripts.train_demo_clip.network import (
     build_config,
     build_model,
     contrastive_loss,
+    counterfactual_loss,
     encode_images,
 )  # fmt: skip
 from scripts.train_demo_clip.scenes import ScenePainter, ScenePlanner, find_own_colours
@@ -191,11 +192,17 @@ class Trainer:
         images = self.model.visual_projection(features)
         facts = {name: value.to(self.device) for name, value in batch["facts"].items()}
         loss = 0.25 * self.heads.loss(features, facts) + 0.3 * self.heads.prototype_loss(images, facts["glyphs"])
-        for tokens, true in zip(batch["tokens"], batch["also_true"], strict=True):
-            texts = self.model.text_projection(self.model.text_model(input_ids=tokens.to(self.device)).pooler_output)
+        first, second = (self._encode_texts(tokens) for tokens in batch["tokens"])
+        for texts, true in zip((first, second), batch["also_true"], strict=True):
             loss = loss + 0.5 * contrastive_loss(images, texts, true.to(self.device), self.model.logit_scale)
             loss = loss + 0.15 * self.heads.prototype_loss(texts, facts["glyphs"])
+        if len(batch["counted"]):
+            rows, wrong = batch["counted"].to(self.device), self._encode_texts(batch["miscounted"])
+            loss = loss + counterfactual_loss(images[rows], first[rows], wrong, self.model.logit_scale)
         return loss
+
+    def _encode_texts(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.model.text_projection(self.model.text_model(input_ids=tokens.to(self.device)).pooler_output)
 
     def _pixels(self, batch: Batch) -> torch.Tensor:
         return (batch["pixels"].to(self.device).float() / 255 - PIXEL_MEAN) / PIXEL_STD

@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from app.bootstrap import Components
-from app.models.embedder import TorchEmbedder
+from app.models.embedder import DualEncoder
+from app.models.runtimes import load_embedder
 from app.settings import ImageSettings, ModelSettings
 from tests.support.service import make_components, serving_components
 from tests.support.tiny_models import build_tiny_clip
@@ -19,12 +20,12 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def embedder(model_folder: Path) -> TorchEmbedder:
-    return TorchEmbedder.load(ModelSettings(name=str(model_folder), device="cpu"))
+def embedder(model_folder: Path) -> DualEncoder:
+    return load_embedder(ModelSettings(name=str(model_folder), device="cpu"))
 
 
 @pytest.fixture(scope="session")
-def components(tmp_path_factory: pytest.TempPathFactory, embedder: TorchEmbedder) -> Components:
+def components(tmp_path_factory: pytest.TempPathFactory, embedder: DualEncoder) -> Components:
     images = ImageSettings(max_bytes=100_000, max_pixels=1_000_000)
     return make_components(tmp_path_factory.mktemp("bucket"), embedder, image=images)
 

@@ -1,5 +1,6 @@
 """GET /api/v1/index, and index runs with the real indexer."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def test_index(client: httpx.Client, components: Components) -> None:
     answer = client.get("/api/v1/index").json()
     pointer = components.catalog.load().pointer
     identity = components.embedder.identity
-    model = {name: getattr(identity, name) for name in ("name", "fingerprint", "dimension", "precision", "runtime")}
+    model = asdict(identity)
+    assert (model["precision"], model["runtime"], model["agreement"]) == ("fp32", "openvino-cpu", 1.0)
     assert answer == {
         "generation": pointer.generation,
         "count": 7,
@@ -39,6 +41,7 @@ def test_index(client: httpx.Client, components: Components) -> None:
         "created_at": datetime.fromtimestamp(pointer.created_at, UTC).isoformat().replace("+00:00", "Z"),
         "model": model,
         "indexed_by": model,
+        "made_with": ["fp32 openvino-cpu"],
         "notice": None,
         "vector_store": {
             "engine": "faiss",
@@ -48,8 +51,16 @@ def test_index(client: httpx.Client, components: Components) -> None:
             "recall_queries": 0,
             "statement": "Exact: every vector is compared.",
         },
+        "text_cache": answer["text_cache"],
         "problem": None,
     }
+
+
+def test_texts_that_are_asked_for_again_are_counted(tmp_path: Path) -> None:
+    with serving_components(make_components(tmp_path)) as client:
+        for query in ("a cat", "a dog", "a cat"):
+            assert client.post("/api/v1/search/text", json={"query": query}).status_code == 200
+        assert client.get("/api/v1/index").json()["text_cache"] == {"texts": 2, "hits": 1, "misses": 2}
 
 
 def test_index_before_there_is_one(tmp_path: Path) -> None:

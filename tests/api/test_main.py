@@ -19,7 +19,7 @@ from app.bootstrap import Components, open_store
 from app.catalog.catalog import Catalog
 from app.errors import InvalidSettings, ModelUnavailable
 from app.main import create_app, running
-from app.models.embedder import TorchEmbedder
+from app.models.embedder import DualEncoder
 from app.settings import ModelSettings, Settings, StorageSettings
 from tests.support.service import (
     DEADLINE_S,
@@ -120,7 +120,7 @@ def process(environment: dict[str, str], cwd: Path) -> Iterator[Process]:
         started.end(signal.SIGKILL)
 
 
-def test_a_process_of_its_own_from_start_to_stop(tmp_path: Path, embedder: TorchEmbedder, model_folder: Path) -> None:
+def test_a_process_of_its_own_from_start_to_stop(tmp_path: Path, embedder: DualEncoder, model_folder: Path) -> None:
     """Started by uvicorn alone; searched; told to stop while an index run goes on, which it stops and waits for."""
     parts = make_components(tmp_path / "bucket", embedder)
     data = encoded(picture("many", (700, 500)))
@@ -189,7 +189,7 @@ def test_every_key_is_served_by_the_running_parts(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_components_are_built_from_the_settings(tmp_path: Path, embedder: TorchEmbedder, model_folder: Path) -> None:
+def test_components_are_built_from_the_settings(tmp_path: Path, embedder: DualEncoder, model_folder: Path) -> None:
     settings = Settings(
         storage=StorageSettings(url=f"file://{tmp_path}"),
         model=ModelSettings(name=str(model_folder), device="cpu"),

@@ -1,6 +1,7 @@
 """Publishing and loading on a real store: generations, journals, races, lost replies, pruning, rebuilds."""
 
 import multiprocessing
+from dataclasses import replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -140,6 +141,28 @@ def test_a_rebuild_keeps_what_others_added_meanwhile(catalog: Catalog) -> None:
     catalog.publish(adding("b/uploaded.jpg"), MODEL)
     catalog.publish(adding("a/1.jpg"), MODEL, rebuild=True, since=since)
     assert keys_of(catalog.load()) == {"a/1.jpg", "b/uploaded.jpg"}
+
+
+def test_every_arithmetic_that_made_vectors_is_named_until_a_rebuild(catalog: Catalog) -> None:
+    """Through journals, through a generation in their place, and with what a rebuild takes over."""
+    short = replace(MODEL, precision="bf16", runtime="openvino-cpu")
+    both = tuple(sorted((MODEL.arithmetic, short.arithmetic)))
+    assert catalog.publish(adding("a/1.jpg", "a/2.jpg"), MODEL).pointer.made_with == (MODEL.arithmetic,)
+    assert catalog.publish(removing("a/2.jpg"), short).pointer.made_with == (MODEL.arithmetic,)
+    since = catalog.publish(adding("a/3.jpg"), short)
+    assert since.pointer.made_with == both
+    assert catalog.publish(adding(*(f"b/{i}.jpg" for i in range(4))), short).pointer.made_with == both
+    assert catalog.publish(adding("a/1.jpg"), short, rebuild=True, since=since).pointer.made_with == both
+    last = catalog.load()
+    assert catalog.publish(adding("a/1.jpg"), short, rebuild=True, since=last).pointer.made_with == (short.arithmetic,)
+
+
+def test_a_pointer_of_before_arithmetics_were_named_is_read(catalog: Catalog, store: ObjectStore) -> None:
+    catalog.publish(adding("a/1.jpg"), MODEL)
+    fields = orjson.loads(store.get(keys.POINTER_KEY).data)
+    del fields["made_with"], fields["agreement"]
+    store.put(keys.POINTER_KEY, orjson.dumps(fields))
+    assert catalog.load().pointer.made_with == ()
 
 
 def test_a_rebuild_replaces_a_generation_that_is_damaged(catalog: Catalog, store: ObjectStore) -> None:

@@ -66,6 +66,7 @@ def test_a_fold_changes_nothing_but_where_it_is_written(catalog: Catalog, store:
     assert folded.pointer.generation != known.pointer.generation
     assert (folded.pointer.journals, folded.pointer.journal_rows, folded.pointer.journal) == ((), 0, 0)
     assert folded.pointer.model == MODEL
+    assert folded.pointer.made_with == known.pointer.made_with == (MODEL.arithmetic,)
     assert set(loaded.skipped) == {"broken.jpg"}
     assert catalog.fold(folded) is folded
     assert keys_of(catalog.publish(adding("c.jpg"), MODEL)) == EXPECTED | {"c.jpg"}

@@ -41,7 +41,7 @@ TEXTS = {
     "eine katze bei nacht": "animals/cat-at-night.jpg",
     "a parrot": "animals/parrot-on-white.jpg",
     "a church in the snow": "buildings/church-in-snow.jpg",
-    "a pizza": "food/pizza-in-a-room.jpg",
+    "a pizza in a room": "food/pizza-in-a-room.jpg",
 }
 
 IN_FOLDERS = {

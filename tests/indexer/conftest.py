@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from app.models.embedder import TorchEmbedder
+from app.models.embedder import DualEncoder
+from app.models.runtimes import load_embedder
 from app.settings import ModelSettings
 from app.storage.local import LocalStore
 from tests.indexer.picture_collection import Collection, CountingEmbedder
@@ -15,13 +16,13 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def torch_embedder(model_folder: Path) -> TorchEmbedder:
-    return TorchEmbedder.load(ModelSettings(name=str(model_folder)))
+def real_embedder(model_folder: Path) -> DualEncoder:
+    return load_embedder(ModelSettings(name=str(model_folder)))
 
 
 @pytest.fixture
-def embedder(torch_embedder: TorchEmbedder) -> CountingEmbedder:
-    return CountingEmbedder(torch_embedder)
+def embedder(real_embedder: DualEncoder) -> CountingEmbedder:
+    return CountingEmbedder(real_embedder)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.models.embedder import TorchEmbedder
+from app.models.runtimes import load_embedder
 from app.settings import ModelSettings
 from app.storage.local import LocalStore
 from tests.indexer.picture_collection import Collection, CountingEmbedder, some_settings
@@ -26,7 +26,7 @@ def test_photographs_are_indexed_once_and_found_by_their_kind(tmp_path: Path) ->
     for kind in KINDS:
         for photo in sorted((PHOTOS / kind).glob("*.jpg"))[:15]:
             store.put(f"{kind}/{photo.name}", photo.read_bytes())
-    embedder = CountingEmbedder(TorchEmbedder.load(ModelSettings(name=str(MODEL))))
+    embedder = CountingEmbedder(load_embedder(ModelSettings(name=str(MODEL))))
     photos = Collection(store, embedder, some_settings(batch_size=16, look_ahead=48))
 
     first = photos.run()

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -29,7 +30,8 @@ from app.errors import (
     StorageUnavailable,
 )
 from app.models.decoding import decode_image
-from app.models.embedder import TorchEmbedder
+from app.models.embedder import DualEncoder
+from app.models.runtimes import load_embedder
 from app.settings import ModelSettings
 from app.storage.base import ObjectInfo, StoredObject
 from app.storage.local import LocalStore
@@ -105,7 +107,7 @@ def test_first_run_indexes_every_picture_and_nothing_else(collection: Collection
     assert not report.interrupted
 
 
-def test_a_record_says_what_is_under_the_key(collection: Collection, torch_embedder: TorchEmbedder) -> None:
+def test_a_record_says_what_is_under_the_key(collection: Collection, real_embedder: DualEncoder) -> None:
     data = png(1, (30, 20))
     collection.store.put("nature/a.png", data)
     collection.run()
@@ -116,7 +118,7 @@ def test_a_record_says_what_is_under_the_key(collection: Collection, torch_embed
     assert (record.etag, record.size_bytes, record.modified_at) == (listed.etag, len(data), listed.modified_at)
     assert (record.width, record.height) == (30, 20)
     image = decode_image(data, max_bytes=1 << 20, max_pixels=1000)
-    np.testing.assert_allclose(collection.vector("nature/a.png"), torch_embedder.encode_images([image])[0], atol=1e-5)
+    np.testing.assert_allclose(collection.vector("nature/a.png"), real_embedder.encode_images([image])[0], atol=1e-5)
 
 
 def test_second_run_embeds_nothing_and_publishes_nothing(collection: Collection) -> None:
@@ -463,7 +465,7 @@ def test_another_model_is_refused_with_both_named_until_rebuild(collection: Coll
         collection.put(f"{seed}.png", seed)
     collection.run()
     old = collection.embedder.identity
-    other = TorchEmbedder.load(ModelSettings(name=str(build_tiny_clip(tmp_path / "other-clip", seed=1))))
+    other = load_embedder(ModelSettings(name=str(build_tiny_clip(tmp_path / "other-clip", seed=1))))
     collection.embedder = CountingEmbedder(other)
 
     with pytest.raises(IndexMismatch) as caught:
@@ -477,6 +479,25 @@ def test_another_model_is_refused_with_both_named_until_rebuild(collection: Coll
 
     assert collection.run(REBUILD).embedded == 5
     assert collection.snapshot().pointer.model.fingerprint == other.identity.fingerprint
+
+
+def test_vectors_in_another_arithmetic_join_an_index_with_a_word(
+    collection: Collection, caplog: pytest.LogCaptureFixture
+) -> None:
+    collection.put("1.png", 1)
+    collection.run()
+    own = collection.embedder.identity
+    collection.embedder.identity = replace(own, precision="bf16", agreement=0.9991)
+    collection.put("2.png", 2)
+    with caplog.at_level(logging.WARNING, "indexer"):
+        collection.run()
+    words = f"1 vectors made in bf16 {own.runtime} join an index made in fp32 {own.runtime}"
+    assert words in caplog.text
+    assert collection.snapshot().pointer.made_with == (f"bf16 {own.runtime}", f"fp32 {own.runtime}")
+    caplog.clear()
+    collection.run(REBUILD)
+    assert collection.snapshot().pointer.made_with == (f"bf16 {own.runtime}",)
+    assert "join an index" not in caplog.text
 
 
 def test_interrupted_rebuild_with_the_same_model_loses_nothing(collection: Collection) -> None:
@@ -664,7 +685,7 @@ def test_work_for_another_model_is_not_mixed_into_the_index_when_the_run_fails(
         collection.put(f"{seed:02}.png", seed)
     collection.run()
     token = collection.snapshot().pointer.token
-    other = TorchEmbedder.load(ModelSettings(name=str(build_tiny_clip(tmp_path / "other-clip", seed=1))))
+    other = load_embedder(ModelSettings(name=str(build_tiny_clip(tmp_path / "other-clip", seed=1))))
     collection.embedder = CountingEmbedder(other)
     collection.settings = some_settings(look_ahead=4)
     errors: dict[str | None, Exception] = {"10.png": RuntimeError("a bug")}
@@ -824,7 +845,7 @@ def test_a_rebuild_for_another_model_does_not_drop_what_the_storage_refuses(
     for seed in range(4):
         collection.put(f"{seed}.png", seed)
     collection.run()
-    other = TorchEmbedder.load(ModelSettings(name=str(build_tiny_clip(tmp_path / "other-clip", seed=1))))
+    other = load_embedder(ModelSettings(name=str(build_tiny_clip(tmp_path / "other-clip", seed=1))))
     collection.embedder = CountingEmbedder(other)
     errors: dict[str | None, Exception] = {f"{n}.png": StorageUnavailable("no") for n in range(3)}
     with pytest.raises(ShrinkRefused, match="3 of the 4"):

@@ -63,7 +63,7 @@ class MiscountingEmbedder(HeldEmbedder):
 
 
 @asynccontextmanager
-async def started(embedder: HeldEmbedder, **settings: int) -> AsyncIterator[MicroBatcher]:
+async def started(embedder: HeldEmbedder, **settings: float) -> AsyncIterator[MicroBatcher]:
     batcher = MicroBatcher(embedder, BatchSettings(**settings))
     await batcher.start()
     try:
@@ -313,3 +313,79 @@ def test_nobody_is_left_hanging_when_the_worker_is_killed() -> None:
 
     answers = run(scenario)
     assert [type(answer) for answer in answers] == [Unavailable] * 3
+
+
+def test_several_wait_for_more_until_the_batch_is_full() -> None:
+    embedder = HeldEmbedder()
+    embedder.gate.release(2)
+
+    async def scenario() -> list[Vectors]:
+        async with started(embedder, max_size=3, max_wait_ms=1000) as batcher:
+            two = [text(batcher, number) for number in (1, 2)]
+            await until(lambda: batcher.waiting == 2)
+            await asyncio.sleep(0)  # both are seen, and wait for a third
+            assert embedder.passes == []
+            return await asyncio.gather(*two, text(batcher, 3))
+
+    np.testing.assert_array_equal(run(scenario), [[1, 0], [2, 0], [3, 0]])
+    assert embedder.passes == [("texts", [1, 2, 3])]
+
+
+def test_several_do_not_wait_longer_than_the_settings_say_and_a_lone_one_not_at_all() -> None:
+    embedder = HeldEmbedder()
+    embedder.gate.release(2)
+
+    async def scenario() -> float:
+        async with started(embedder, max_size=3, max_wait_ms=100) as batcher:
+            began = asyncio.get_running_loop().time()
+            await asyncio.gather(text(batcher, 1), text(batcher, 2))
+            together_s = asyncio.get_running_loop().time() - began
+            began = asyncio.get_running_loop().time()
+            await text(batcher, 3)
+            assert asyncio.get_running_loop().time() - began < together_s
+            return together_s
+
+    assert run(scenario) >= 0.1
+    assert embedder.passes == [("texts", [1, 2]), ("texts", [3])]
+
+
+def test_a_text_asked_for_again_costs_no_pass() -> None:
+    embedder = HeldEmbedder()
+    embedder.gate.release(5)
+
+    async def scenario() -> MicroBatcher:
+        async with started(embedder, text_cache=2) as batcher:
+            for number in (1, 2, 1, 3, 1, 2):  # 3 drives out 2, which was used longest ago
+                np.testing.assert_array_equal(await batcher.embed_text(str(number)), [number, 0])
+            return batcher
+
+    batcher = run(scenario)
+    assert [values for _, values in embedder.passes] == [[1], [2], [3], [2]]
+    assert (batcher.text_cache.hits, batcher.text_cache.misses, len(batcher.text_cache)) == (2, 4, 2)
+
+
+def test_a_remembered_vector_cannot_be_changed_by_who_got_it() -> None:
+    embedder = HeldEmbedder()
+    embedder.gate.release(1)
+
+    async def scenario() -> Vectors:
+        async with started(embedder) as batcher:
+            await batcher.embed_text("1")
+            return await batcher.embed_text("1")
+
+    with pytest.raises(ValueError, match="read-only"):
+        run(scenario)[0] = 5
+
+
+def test_a_text_whose_pass_failed_is_tried_again() -> None:
+    embedder = PickyEmbedder()
+    embedder.gate.release(2)
+
+    async def scenario() -> None:
+        async with started(embedder) as batcher:
+            for _ in range(2):
+                with pytest.raises(InvalidImage):
+                    await batcher.embed_text("13")
+
+    run(scenario)
+    assert len(embedder.passes) == 2

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from app.errors import ModelUnavailable
 from app.models import checkpoint
 from app.models.checkpoint import Checkpoint, find_checkpoint
-from app.models.embedder import TorchEmbedder
+from app.models.runtimes import load_embedder
 from app.settings import ModelSettings
 from tests.support.tiny_models import build_tiny_clip
 
@@ -91,7 +91,7 @@ def test_demo_is_the_model_that_comes_with_the_repository(
 
 def refusal(folder: Path) -> str:
     with pytest.raises(ModelUnavailable) as caught:
-        TorchEmbedder.load(ModelSettings(name=str(folder), device="cpu"))
+        load_embedder(ModelSettings(name=str(folder), device="cpu", runtime="torch"))
     message = str(caught.value)
     assert "Set MODEL" in message or "MODEL_" in message
     return message
@@ -153,7 +153,7 @@ def test_damaged_tokenizer_and_preprocessing(copy: Path) -> None:
 
 def test_an_unknown_architecture(copy: Path) -> None:
     edit(copy / "config.json", model_type="no-such-model")
-    assert "its weights can't be loaded" in refusal(copy)
+    assert "its configuration can't be loaded" in refusal(copy)
 
 
 @pytest.mark.parametrize("kind", ["ViT", "Bert"])
@@ -174,7 +174,7 @@ def test_pictures_that_cannot_be_stacked_are_found_at_load(copy: Path) -> None:
 def test_weights_in_pytorchs_own_format_load(copy: Path, tiny_clip: Path) -> None:
     torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
     (copy / "model.safetensors").unlink()
-    embedder = TorchEmbedder.load(ModelSettings(name=str(copy)))
+    embedder = load_embedder(ModelSettings(name=str(copy), runtime="torch"))
     assert embedder.identity.fingerprint != fingerprint(tiny_clip)
     assert embedder.encode_texts(["a dog"]).shape == (1, 16)
 
@@ -249,7 +249,7 @@ def test_a_model_is_fetched_from_the_hub_once_and_named_by_its_commit(hub: type[
     hub.asked.clear()
     assert find_checkpoint(ModelSettings(name="lab/tiny", revision="v1")) == found
     assert hub.asked == []
-    embedder = TorchEmbedder.load(ModelSettings(name="lab/tiny", revision="v1"))
+    embedder = load_embedder(ModelSettings(name="lab/tiny", revision="v1", runtime="torch"))
     assert embedder.identity.name == "lab/tiny@0123456789ab"
 
 

@@ -18,15 +18,16 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from app.errors import ModelUnavailable
 from app.models.base import Embedder
-from app.models.embedder import FORWARD_SIZE, TorchEmbedder
+from app.models.embedder import FORWARD_SIZE, DualEncoder
+from app.models.runtimes import load_embedder
 from app.settings import ModelSettings
 
 TEXTS = ["a photo of a dog", "black cat sleeping on the red sofa", "", "Old City at NIGHT", "qwerty é 漢字 🙂"]
 REFERENCE_PADDING = {"tiny_siglip": "max_length", "tiny_siglip2": "max_length"}
 
 
-def load(folder: Path, **settings: Any) -> TorchEmbedder:
-    return TorchEmbedder.load(ModelSettings(name=str(folder), device="cpu", **settings))
+def load(folder: Path, **settings: Any) -> DualEncoder:
+    return load_embedder(ModelSettings(name=str(folder), device="cpu", **{"runtime": "torch"} | settings))
 
 
 def pictures() -> list[Image.Image]:
@@ -48,9 +49,14 @@ def folder(request: pytest.FixtureRequest, kind: str) -> Path:
     return path
 
 
-@pytest.fixture
-def embedder(folder: Path) -> TorchEmbedder:
-    return load(folder)
+@pytest.fixture(params=["torch", "auto"])
+def embedder(request: pytest.FixtureRequest, folder: Path, kind: str) -> DualEncoder:
+    """In PyTorch, and as it is loaded without being told: in OpenVINO, but for NaFlex, which that can't run."""
+    loaded = load(folder, runtime=request.param)
+    assert loaded.identity.runtime == (
+        "openvino-cpu" if request.param == "auto" and kind != "tiny_siglip2" else "torch-cpu"
+    )
+    return loaded
 
 
 def unit(features: Any) -> NDArray[np.float32]:
@@ -66,7 +72,7 @@ def assert_unit_rows(vectors: NDArray[np.float32], count: int, dimension: int) -
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
-def test_vectors_are_those_of_a_plain_forward(embedder: TorchEmbedder, folder: Path, kind: str) -> None:
+def test_vectors_are_those_of_a_plain_forward(embedder: DualEncoder, folder: Path, kind: str) -> None:
     model = AutoModel.from_pretrained(folder).eval()
     tokens = AutoTokenizer.from_pretrained(folder)(
         TEXTS, padding=REFERENCE_PADDING.get(kind, True), truncation=True, return_tensors="pt"
@@ -83,7 +89,7 @@ def test_vectors_are_those_of_a_plain_forward(embedder: TorchEmbedder, folder: P
     assert images[0] @ images[1] < 0.99
 
 
-def test_rows_are_unit_float32_and_do_not_depend_on_their_neighbours(embedder: TorchEmbedder) -> None:
+def test_rows_are_unit_float32_and_do_not_depend_on_their_neighbours(embedder: DualEncoder) -> None:
     dimension = embedder.identity.dimension
     texts, images = embedder.encode_texts(TEXTS), embedder.encode_images(pictures())
     assert_unit_rows(texts, len(TEXTS), dimension)
@@ -93,12 +99,12 @@ def test_rows_are_unit_float32_and_do_not_depend_on_their_neighbours(embedder: T
     np.testing.assert_allclose(images, alone, atol=1e-5)
 
 
-def test_nothing_gives_no_rows(embedder: TorchEmbedder) -> None:
+def test_nothing_gives_no_rows(embedder: DualEncoder) -> None:
     assert_unit_rows(embedder.encode_texts([]), 0, embedder.identity.dimension)
     assert_unit_rows(embedder.encode_images([]), 0, embedder.identity.dimension)
 
 
-def test_a_text_beyond_the_context_is_cut(embedder: TorchEmbedder) -> None:
+def test_a_text_beyond_the_context_is_cut(embedder: DualEncoder) -> None:
     long = embedder.encode_texts(["dog " * 500, "dog " * 5000, "dog"])
     np.testing.assert_allclose(long[0], long[1], atol=1e-6)
     assert long[0] @ long[2] < 0.999
@@ -135,7 +141,7 @@ def test_text_that_is_no_unicode_is_embedded_all_the_same(tiny_clip: Path) -> No
     assert_unit_rows(load(tiny_clip).encode_texts(["\ud800 dog"]), 1, 16)
 
 
-def test_shrunken_pictures_have_the_same_vector(embedder: TorchEmbedder) -> None:
+def test_shrunken_pictures_have_the_same_vector(embedder: DualEncoder) -> None:
     small = [embedder.shrink(picture) for picture in pictures()]
     np.testing.assert_array_equal(embedder.encode_images(small), embedder.encode_images(pictures()))
 
@@ -196,14 +202,14 @@ def test_towers_of_different_width_are_refused(tiny_siglip: Path, tmp_path: Path
 def test_cuda_that_is_asked_for_and_absent_is_an_error(tiny_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelUnavailable, match=r"MODEL_DEVICE=cuda, but PyTorch .* Set MODEL_DEVICE=cpu"):
-        TorchEmbedder.load(ModelSettings(name=str(tiny_clip), device="cuda"))
-    automatic = TorchEmbedder.load(ModelSettings(name=str(tiny_clip), device="auto"))
-    assert automatic.identity.runtime == "torch-cpu"
+        load_embedder(ModelSettings(name=str(tiny_clip), device="cuda"))
+    automatic = load_embedder(ModelSettings(name=str(tiny_clip), device="auto"))
+    assert automatic.identity.runtime == "openvino-cpu"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
 def test_cuda_gives_nearly_the_vectors_of_the_cpu(folder: Path) -> None:
-    on_cpu, on_gpu = load(folder), TorchEmbedder.load(ModelSettings(name=str(folder), device="cuda"))
+    on_cpu, on_gpu = load(folder), load_embedder(ModelSettings(name=str(folder), device="cuda"))
     assert on_gpu.identity.fingerprint == on_cpu.identity.fingerprint
     assert (on_gpu.identity.precision, on_gpu.identity.runtime) == ("bf16", "torch-cuda")
     for ours, theirs in [

@@ -11,7 +11,8 @@ from PIL import Image
 
 from app.errors import InvalidImage
 from app.models.decoding import decode_image
-from app.models.embedder import TorchEmbedder
+from app.models.embedder import DualEncoder
+from app.models.runtimes import load_embedder
 from app.settings import ModelSettings
 
 SHARED = Path(__file__).parents[2] / ".." / "shared"
@@ -28,8 +29,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def embedder() -> TorchEmbedder:
-    return TorchEmbedder.load(ModelSettings(name=str(MODEL), device="cpu"))
+def embedder() -> DualEncoder:
+    return load_embedder(ModelSettings(name=str(MODEL), device="cpu"))
 
 
 def read(path: Path) -> Image.Image:
@@ -45,7 +46,7 @@ def captioned(count: int) -> Iterator[tuple[Path, str]]:
         yield PHOTOS / name, captions[name]
 
 
-def test_captions_find_their_photographs(embedder: TorchEmbedder) -> None:
+def test_captions_find_their_photographs(embedder: DualEncoder) -> None:
     paths, captions = zip(*captioned(200), strict=True)
     images = embedder.encode_images([embedder.shrink(read(path)) for path in paths])
     scores = embedder.encode_texts(captions) @ images.T
@@ -54,7 +55,7 @@ def test_captions_find_their_photographs(embedder: TorchEmbedder) -> None:
     assert np.median(ranks) < 5  # measured 0; by chance 100
 
 
-def test_the_eight_orientations_of_one_photograph_have_one_vector(embedder: TorchEmbedder) -> None:
+def test_the_eight_orientations_of_one_photograph_have_one_vector(embedder: DualEncoder) -> None:
     path, _ = next(captioned(1))
     upright = read(path)
     undo = [None, "FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_90", "TRANSVERSE"]
@@ -72,7 +73,7 @@ def test_the_eight_orientations_of_one_photograph_have_one_vector(embedder: Torc
     assert vectors[0] @ embedder.encode_images([upright.transpose(Image.Transpose.ROTATE_180)])[0] < 0.99
 
 
-def test_a_query_picture_gets_the_vector_that_the_index_has(embedder: TorchEmbedder) -> None:
+def test_a_query_picture_gets_the_vector_that_the_index_has(embedder: DualEncoder) -> None:
     pictures = [read(path) for path, _ in captioned(9)]
     indexed = embedder.encode_images([embedder.shrink(picture) for picture in pictures])
     queried = np.concatenate([embedder.encode_images([picture]) for picture in pictures])

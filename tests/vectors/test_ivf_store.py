@@ -184,6 +184,23 @@ def test_folding_changes_in_leaves_the_codes_of_the_others_as_they_were(
     assert recall_of(ids_of(store.search(queries(), 10)), expected) >= RECALL - 0.015
 
 
+def test_a_fold_takes_over_the_lists_until_they_no_longer_fit(
+    built: FaissStore, collection: Collection, tmp_path: Path
+) -> None:
+    folder_of = dict(zip(collection.ids.tolist(), collection.folders, strict=True))
+    for number, (more, same) in enumerate(((500, True), (6 * COUNT, False))):
+        store = built.copy()
+        new = np.arange(10**7, 10**7 + more)
+        store.add(new, clustered(more, seed=30)[0], ["fresh"] * more)
+        path = tmp_path / f"{number}.bin"
+        saved = store.save(path, VectorSettings(shape=built.accuracy.shape, recall=RECALL))
+        folded = FaissStore.load(path, rows_of(saved, folder_of | dict.fromkeys(new.tolist(), "fresh")), saved.accuracy)
+        assert isinstance(built._index, IvfIndex)
+        assert isinstance(folded._index, IvfIndex)
+        assert np.array_equal(folded._index.centroids, built._index.centroids) is same
+        assert len(folded) == COUNT + more
+
+
 def test_the_index_stays_in_its_file(collection: Collection, tmp_path: Path) -> None:
     """Codes are mapped, not read: what a store holds in memory of its own is small beside them."""
     saved = collection.store().save(tmp_path / "index.bin", VectorSettings(shape="ivf_sq8"))

@@ -25,10 +25,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.api.addresses import Addresses
 from app.api.dependencies import ServicesDep
 from app.api.errors import http_sentence, kind_of, problem, validation_entries, validation_sentence
 from app.api.openapi import problems
-from app.api.schemas import Query, image_url
+from app.api.schemas import Query
 from app.errors import AppError, FolderNotFound
 from app.services.search import FoundImage
 
@@ -100,12 +101,12 @@ class V2Result(BaseModel):
     image_url: Annotated[str, Field(examples=["https://image2search.s3.amazonaws.com/nature/sunset1.jpg"])]
 
     @classmethod
-    def of(cls, image: FoundImage, request: Request) -> "V2Result":
+    def of(cls, image: FoundImage, addresses: Addresses) -> "V2Result":
         return cls(
             distance=image.distance,
             folder=image.record.folder,
             s3_path=image.uri,
-            image_url=image_url(image, request),
+            image_url=addresses.image(image),
         )
 
 
@@ -116,7 +117,8 @@ async def search(body: V2Search, request: Request, services: ServicesDep) -> lis
         answer = await services.search.search_text(body.query, body.k, folder=body.folder or "")
     except FolderNotFound:
         return []
-    return [V2Result.of(image, request) for image in answer.images]
+    addresses = Addresses(request)
+    return [V2Result.of(image, addresses) for image in answer.images]
 
 
 @router.post("/search_by_image")
@@ -129,4 +131,5 @@ async def search_by_image(
 ) -> list[V2Result]:
     """Find pictures that look like the one sent."""
     answer = await services.search.search_image(await file.read(), k_of_query or k_of_form or 5)
-    return [V2Result.of(image, request) for image in answer.images]
+    addresses = Addresses(request)
+    return [V2Result.of(image, addresses) for image in answer.images]

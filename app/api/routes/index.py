@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from app.api.dependencies import Services, ServicesDep, takes, takes_no_parameters
 from app.api.openapi import problems
-from app.api.schemas import IndexInfo, IndexRun, JobInfo, ModelInfo, VectorStoreInfo, utc
+from app.api.schemas import IndexInfo, IndexRun, JobInfo, ModelInfo, TextCacheInfo, VectorStoreInfo, utc
 from app.catalog.changes import Snapshot
 from app.errors import IndexNotReady
 
@@ -28,8 +28,10 @@ async def index(services: ServicesDep) -> IndexInfo:
         created_at=utc(pointer.created_at) if pointer else None,
         model=ModelInfo.of(services.model),
         indexed_by=ModelInfo.of(pointer.model) if pointer else None,
+        made_with=list(pointer.made_with) if pointer else [],
         notice=services.notice,
         vector_store=VectorStoreInfo.of(services.vector_engine, snapshot.vectors.accuracy if snapshot else None),
+        text_cache=TextCacheInfo.of(services.text_cache),
         problem=services.live.problem,
     )
 

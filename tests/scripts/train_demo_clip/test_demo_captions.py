@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scripts.train_demo_clip.captions import EXACT, LOOSE, SEVERAL, Caption, Captioner, Term, satisfies
+from scripts.train_demo_clip.captions import EXACT, LOOSE, SEVERAL, Caption, Captioner, Term, Wording, satisfies
 from scripts.train_demo_clip.phrases import PHRASES, pluralise
 from scripts.train_demo_clip.scenes import Group, Mix, Scene, ScenePlanner, find_own_colours
 from scripts.train_demo_clip.vocabulary import LANGUAGES
@@ -40,6 +40,19 @@ def test_every_caption_is_true_of_its_own_scene(captioner, vocabulary, sheet, rn
         for _ in range(60):
             scene = planner.plan(rng, Mix())
             assert _fits(captioner.describe(scene, rng, wording, language), scene, captioner)
+
+
+def test_a_miscounted_caption_differs_in_the_number_alone_and_is_false(captioner, vocabulary, sheet, rng):
+    planner = ScenePlanner(vocabulary, sheet)
+    for draws in range(60):
+        scene = Scene((Group(CAT, 0, count=2 + draws % 4, tint="blue"), Group(APPLE, 0)), "snow")
+        wrong = planner.miscount(scene, rng)
+        right, false = (
+            captioner.describe(each, np.random.default_rng(draws), Wording(), "en") for each in (scene, wrong)
+        )
+        assert len(set(right.text.split()) ^ set(false.text.split())) <= 4  # a number is at most two words
+        assert _fits(right, scene, captioner)
+        assert not _fits(false, scene, captioner)
 
 
 @pytest.mark.parametrize(

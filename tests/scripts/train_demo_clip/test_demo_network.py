@@ -7,7 +7,14 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoProcessor, CLIPModel
 
 from scripts.train_demo_clip.export import export_model
-from scripts.train_demo_clip.network import NOTICE, build_config, build_model, contrastive_loss, encode_images
+from scripts.train_demo_clip.network import (
+    NOTICE,
+    build_config,
+    build_model,
+    contrastive_loss,
+    counterfactual_loss,
+    encode_images,
+)  # fmt: skip
 from scripts.train_demo_clip.tokens import learn_tokenizer
 
 
@@ -49,3 +56,11 @@ def test_pairs_that_are_true_as_well_do_not_count():
     twins = nothing.clone()
     twins[0, 1] = twins[1, 0] = True
     assert contrastive_loss(rows, rows, twins, scale) < contrastive_loss(rows, rows, nothing, scale)
+
+
+def test_a_miscounted_caption_costs_as_much_as_it_resembles_the_picture():
+    picture, other = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    scale = torch.tensor(3.0)
+    assert counterfactual_loss(picture, picture, other, scale) < 1e-6
+    assert counterfactual_loss(picture, picture, picture, scale) == pytest.approx(0.6931, abs=1e-4)
+    assert counterfactual_loss(picture, other, picture, scale) > 20

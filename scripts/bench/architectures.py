@@ -1,0 +1,26 @@
+"""Models of a named architecture with random weights: what they compute is nonsense, how fast is real."""
+
+from pathlib import Path
+from typing import Final
+
+ARCHITECTURES: Final = ("vit-b-32", "vit-b-16")
+DEMO: Final = Path(__file__).parents[2] / "models" / "demo-clip"
+
+
+def build(architecture: str, folder: Path) -> Path:
+    """A CLIP as OpenAI published them, in Hugging Face's format; the tokenizer is the demo model's."""
+    import torch
+    from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel
+
+    tokenizer = AutoTokenizer.from_pretrained(DEMO)
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    config = CLIPConfig(
+        text_config={**ids, "pad_token_id": tokenizer.pad_token_id},
+        vision_config={"patch_size": int(architecture.rpartition("-")[2])},
+    )
+    torch.manual_seed(0)
+    CLIPModel(config).save_pretrained(folder)
+    tokenizer.model_max_length = config.text_config.max_position_embeddings
+    tokenizer.save_pretrained(folder)
+    CLIPImageProcessorPil().save_pretrained(folder)
+    return folder

@@ -1,0 +1,25 @@
+"""The line that stands above every benchmark: on what it ran."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+
+def machine(*packages: str) -> str:
+    """Processor, cores, and the versions of those of the packages that are installed."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    versions = []
+    for package in packages:
+        try:
+            versions.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            versions.append(f"{package} absent")
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}; " + ", ".join(versions)

@@ -1,0 +1,196 @@
+"""How fast the service answers: text searches over HTTP, from one client and from many.
+
+    python -m scripts.bench_service --model vit-b-32 --count 100000
+
+The service runs as it is installed, as a process of its own over a folder with `--count` made-up vectors. Every query
+is another text, but for the row `asked before`. Its rival is itself with one text a pass (BATCH_MAX_SIZE=1); both run
+at the same time and are asked by turns. `in process` is what a search cannot do without: tokens, model, vector search.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import count as counting
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import numpy as np
+import typer
+from rich.console import Console
+
+from app.bootstrap import load_embedder, open_catalog, open_store
+from app.catalog.changes import Changes
+from app.settings import Settings, load_settings
+from app.types import ModelIdentity
+from scripts.bench.architectures import ARCHITECTURES, build
+from scripts.bench.machine import machine
+from scripts.bench.workload import Clusters
+from scripts.bench_catalog import record
+
+READY_S = 180
+WORDS = ("cat", "dog", "boat", "house", "tree", "car", "bird", "fish", "horse", "bridge", "tower", "child", "lamp")
+COLOURS = ("red", "green", "blue", "yellow", "black", "white", "grey", "brown", "orange", "purple", "pink")
+PLACES = ("on the grass", "at night", "in the snow", "by the sea", "in a room", "under the trees", "in the rain")
+
+say = Console(stderr=True).print
+
+
+@dataclass
+class Asked:
+    """What one way of asking took, round after round."""
+
+    name: str
+    clients: int
+    per_s: list[float] = field(default_factory=list)
+    ms: list[list[float]] = field(default_factory=list)
+
+    def p(self, share: float) -> float:
+        """Milliseconds: the median over the rounds of this quantile."""
+        return statistics.median(float(np.quantile(times, share)) for times in self.ms)
+
+
+def texts() -> Iterator[str]:
+    """Of about twelve tokens, none twice."""
+    for number in counting():
+        first, second, colour = (list_[number * step % len(list_)] for list_, step in
+                                 ((WORDS, 1), (WORDS, 7), (COLOURS, 3)))  # fmt: skip
+        yield f"{number} {colour} {first}s next to a small {second} {PLACES[number % len(PLACES)]}"
+
+
+def publish(settings: Settings, model: ModelIdentity, count: int) -> None:
+    """An index of made-up pictures for the model."""
+    vectors = Clusters(model.dimension, seed=0).draw(count, np.random.default_rng(1))[0]
+    changes = Changes(tuple(record(number) for number in range(count)), vectors)
+    open_catalog(settings, open_store(settings.storage)).publish(changes, model)
+
+
+@contextmanager
+def service(environment: dict[str, str]) -> Iterator[str]:
+    """The address of a service of its own; ended with what it is used for."""
+    command = [str(Path(sys.executable).with_name("image2search")), "serve"]
+    process = subprocess.Popen(command, env=os.environ | environment | {"PORT": "0", "HOST": "127.0.0.1"}, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
+    try:
+        assert process.stdout is not None
+        words = (word for line in process.stdout for word in line.split())
+        address = next((word.removesuffix("/docs") for word in words if word.startswith("http")), "")
+        if not address:
+            raise RuntimeError(f"the service ended with {process.wait()}")
+        until = time.monotonic() + READY_S
+        while httpx.get(f"{address}/health/ready").status_code != 200:
+            if time.monotonic() > until:
+                raise RuntimeError("the service is not ready")
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+async def ask(address: str, queries: Iterator[str], clients: int, seconds: float) -> tuple[float, list[float]]:
+    """Answers a second, and the milliseconds of each, from so many clients that ask one thing after the other."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    until = time.perf_counter() + seconds
+    began = time.perf_counter()
+    found = await asyncio.gather(*(_client(host, int(port), queries, until) for _ in range(clients)))
+    took_s = time.perf_counter() - began
+    times = [ms for each in found for ms in each]
+    return len(times) / took_s, times
+
+
+async def _client(host: str, port: int, queries: Iterator[str], until: float) -> list[float]:
+    """One kept connection. Plain HTTP/1.1: a client library would take more of the two cores than the service."""
+    reader, writer = await asyncio.open_connection(host, port)
+    times = []
+    try:
+        while time.perf_counter() < until:
+            body = json.dumps({"query": next(queries), "k": 10, "auto_folder": False}).encode()
+            head = f"POST /api/v1/search/text HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            began = time.perf_counter()
+            writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            length = int(answer.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+            content = await reader.readexactly(length)
+            times.append((time.perf_counter() - began) * 1000)
+            if not answer.startswith(b"HTTP/1.1 200"):
+                raise RuntimeError(content.decode())
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    return times
+
+
+def in_process(settings: Settings, queries: Iterator[str], rounds: int) -> float:
+    """Median milliseconds of tokens, model and vector search alone."""
+    embedder = load_embedder(settings.model)
+    snapshot = open_catalog(settings, open_store(settings.storage)).load()
+    assert snapshot is not None
+    times = []
+    for _ in range(rounds * 40):
+        text = next(queries)
+        began = time.perf_counter()
+        snapshot.search(embedder.encode_texts([text]), 10)
+        times.append((time.perf_counter() - began) * 1000)
+    return statistics.median(times)
+
+
+def table(asked: Sequence[Asked], alone_ms: float) -> str:
+    lines = ["| | clients | answers/s | p50, ms | p99, ms |", "|---|---|---|---|---|"]
+    for each in asked:
+        per_s = statistics.median(each.per_s)
+        lines.append(f"| {each.name} | {each.clients} | {per_s:.0f} | {each.p(0.5):.2f} | {each.p(0.99):.2f} |")
+    lines.append(f"| in process, no HTTP | 1 | {1000 / alone_ms:.0f} | {alone_ms:.2f} | |")
+    return "\n".join(lines)
+
+
+def main(
+    model: Annotated[str, typer.Option(help="name or folder, or vit-b-32, vit-b-16 with random weights")] = "vit-b-32",
+    count: Annotated[int, typer.Option(min=1, help="vectors in the index")] = 100_000,
+    clients: Annotated[int, typer.Option(min=2, help="that ask at once")] = 32,
+    rounds: Annotated[int, typer.Option(min=1)] = 5,
+    seconds: Annotated[float, typer.Option(min=0.1, help="of each way of asking, in each round")] = 3.0,
+) -> None:
+    """Measure text searches over HTTP."""
+    with ExitStack() as stack:
+        workplace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="image2search-bench-")))
+        name = str(build(model, workplace / model)) if model in ARCHITECTURES else model
+        (workplace / "bucket").mkdir()
+        environment = {"STORAGE_URL": f"file://{workplace / 'bucket'}", "MODEL": name, "BATCH_MAX_QUEUE": "1000"}
+        os.environ.update(environment)
+        settings = load_settings()
+        say("loading the model, publishing the index")
+        publish(settings, load_embedder(settings.model).identity, count)
+        ours = stack.enter_context(service(environment))
+        rival = stack.enter_context(service(environment | {"BATCH_MAX_SIZE": "1"}))
+        fresh = texts()
+        again = iter(lambda: "a red boat by the sea", None)
+        ways = [
+            (Asked("ours", 1), ours, fresh), (Asked("ours", clients), ours, fresh),
+            (Asked("batching off", 1), rival, fresh), (Asked("batching off", clients), rival, fresh),
+            (Asked("ours, asked before", 1), ours, again), (Asked("ours, asked before", clients), ours, again),
+        ]  # fmt: skip
+        for _, address, queries in ways:
+            asyncio.run(ask(address, queries, 4, 0.5))
+        for number in range(rounds):
+            for way, address, queries in ways:
+                say(f"round {number + 1} of {rounds}: {way.name}, {way.clients} clients")
+                per_s, times = asyncio.run(ask(address, queries, way.clients, seconds))
+                way.per_s.append(per_s)
+                way.ms.append(times)
+        alone_ms = in_process(settings, fresh, rounds)
+    print(machine("torch", "transformers", "openvino", "faiss-cpu", "fastapi", "uvicorn"))
+    print(f"{model}, {count:,} vectors\n")
+    print(table([way for way, _, _ in ways], alone_ms))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,31 @@
+"""The comparison of runtimes runs from start to end, on a tiny model."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scripts.bench_encode import main
+from scripts.bench_service import texts
+from tests.support.tiny_models import build_tiny_clip
+
+
+def test_every_runner_is_measured_and_compared_with_the_plain_loop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(model=str(build_tiny_clip(tmp_path / "clip")), batch=3, rounds=2, seconds=0.02, threads=1)
+    printed = capsys.readouterr().out
+    rows = [line.split("|")[1:-1] for line in printed.splitlines() if re.match(r"\| \w", line)]
+    names = [row[0].strip() for row in rows]
+    assert names[0] == "transformers, PyTorch fp32"
+    assert "ours, OpenVINO fp32" in names
+    assert rows[0][2].strip() == "1.00"
+    assert all(float(row[1]) > 0 and float(row[6]) > 0.99 for row in rows)
+    assert " cores" in printed.splitlines()[0]
+
+
+def test_no_two_queries_of_the_service_benchmark_are_alike() -> None:
+    stream = texts()
+    drawn = [next(stream) for _ in range(5000)]
+    assert len(set(drawn)) == len(drawn)
+    assert all(5 <= len(text.split()) <= 14 for text in drawn)

@@ -1,0 +1,23 @@
+"""One MODEL_CACHE for a whole test run, its workers and the processes they start: each model is converted once."""
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+_VARIABLE = "MODEL_CACHE"
+_made: list[str] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In the process that starts the workers, which inherit the variable."""
+    if _VARIABLE not in os.environ:
+        _made.append(tempfile.mkdtemp(prefix="image2search-models-"))
+        os.environ[_VARIABLE] = _made[0]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    while _made:
+        del os.environ[_VARIABLE]
+        shutil.rmtree(_made.pop())
