@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from app.catalog.catalog import Catalog
 from app.errors import InvalidSettings
+from app.models.calibration import Calibration, sample_calibration
 from app.settings import ModelSettings, Settings, StorageSettings
 from app.storage.base import ObjectStore
 from app.storage.local import LocalStore
@@ -36,11 +37,16 @@ def open_catalog(settings: Settings, store: ObjectStore) -> Catalog:
     return Catalog(store, settings.index, vectors=settings.vector, server=open_vectors(settings))
 
 
-def load_embedder(settings: ModelSettings) -> "Embedder":
-    """The model that `MODEL` names, ready to encode. Raises ModelUnavailable."""
+def load_embedder(settings: ModelSettings, calibration: Calibration | None = None) -> "Embedder":
+    """The model that `MODEL` names, ready to encode. Raises ModelUnavailable.
+
+    8-bit arithmetic is fitted to `calibration`, or to the sample pictures where `PRECISION=int8` asks for it.
+    """
     from app.models import runtimes  # torch takes seconds to import, and storage needs none of it
 
-    return runtimes.load_embedder(settings)
+    if calibration is None and settings.precision == "int8":
+        calibration = sample_calibration()
+    return runtimes.load_embedder(settings, calibration)
 
 
 def open_store(settings: StorageSettings) -> ObjectStore:

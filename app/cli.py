@@ -54,7 +54,6 @@ def search(
     """Search from the terminal, without a running service."""
     from app.bootstrap import build
     from app.catalog.live import LiveCatalog
-    from app.models.decoding import decode_image
     from app.services.folders import FolderNames
 
     settings = load_settings()
@@ -65,9 +64,8 @@ def search(
     folders = [FolderNames(snapshot.folders).resolve(folder)] if folder else []
     path = Path(query)
     if path.is_file():
-        limits = settings.image
-        picture = decode_image(path.read_bytes(), max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
-        vectors = parts.embedder.encode_images([picture])
+        picture = parts.embedder.read(path.read_bytes(), settings.image)
+        vectors = parts.embedder.encode_images([picture.image])
     else:
         vectors = parts.embedder.encode_texts([query])
     table = Table("score", "picture", box=None)

@@ -11,13 +11,13 @@ from rich.markup import escape
 from app.bootstrap import open_store
 from app.catalog.catalog import Catalog
 from app.errors import AppError
+from app.models.calibration import SAMPLES
 from app.models.checkpoint import find_checkpoint
 from app.services.filling import put_pictures
 from app.serving import run_service
 from app.settings import Settings, environment_of
 from app.storage.base import ObjectStore
 
-SAMPLES = Path(__file__).parents[1] / "samples"
 DEMO_FOLDER = Path("data/demo")
 STORAGE_URL = f"file://{DEMO_FOLDER}"
 MODEL = "demo"

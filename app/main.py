@@ -124,7 +124,7 @@ async def running(parts: Components) -> AsyncIterator[Services]:
     storage_workers = Workers(STORAGE_THREADS, settings.batch.max_queue)
     expires_s = settings.storage.link_expires_s
     search = SearchService(
-        live, batcher, store, workers, settings.image, link_expires_s=expires_s, shrink=parts.embedder.shrink
+        live, batcher, store, workers, settings.image, link_expires_s=expires_s, read=parts.embedder.read
     )
     async with AsyncExitStack() as stack:
         await batcher.start()

@@ -70,13 +70,14 @@ class ModelSettings(Group):
     runtime: Literal["auto", "openvino", "torch"] = Field(
         "auto", description="what runs the model; auto: PyTorch on CUDA, OpenVINO on the CPU if it can run the model"
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
         "auto",
         validation_alias="PRECISION",
-        description="arithmetic of the model; auto: the fastest on this machine that keeps the quality",
+        description="arithmetic of the model: `auto`, `fp32`, `bf16`, `int8`; auto: the fastest that keeps the quality",
     )
     cache: Path = Field(
-        Path("~/.cache/image2search"), description="folder for models converted to OpenVINO: each is converted once"
+        Path("~/.cache/image2search"),
+        description="folder for models converted to OpenVINO, once each; share it between indexer and service",
     )
     threads: int = Field(0, ge=0, description="CPU threads of the model; 0: as many as there are cores")
 

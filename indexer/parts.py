@@ -6,12 +6,13 @@ The model is loaded when the first picture needs it: an unchanged bucket never d
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
-from PIL import Image
-
 from app.catalog.catalog import Catalog
-from app.settings import Settings
+from app.models.calibration import Calibration
+from app.models.decoding import Picture
+from app.settings import ImageSettings, Settings
 from app.storage.base import ObjectInfo, ObjectStore
 from app.types import ImageRecord, ModelIdentity
 from indexer.harvest import Harvest, Harvester
@@ -23,25 +24,31 @@ if TYPE_CHECKING:
 
 
 class Model:
-    """A model known by its fingerprint before it is loaded, and loaded once. For one thread, but `shrink`."""
+    """A model known by its fingerprint before it is loaded, and loaded once. For one thread, but `read`."""
 
-    def __init__(self, fingerprint: Callable[[], str], load: "Callable[[], Embedder]") -> None:
-        """Both raise ModelUnavailable."""
+    def __init__(self, fingerprint: Callable[[], str], load: "Callable[[Calibration | None], Embedder]") -> None:
+        """Both raise ModelUnavailable. `load` is told what the model's arithmetic can be fitted to."""
         self._fingerprint = fingerprint
         self._load = load
+        self.calibration: Calibration | None = None
+        self._loading = Lock()
+        self._loaded: Embedder | None = None
         self._elsewhere: ModelIdentity | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         return self._fingerprint()
 
-    @cached_property
+    @property
     def embedder(self) -> "Embedder":
-        return self._load()
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._load(self.calibration)
+            return self._loaded
 
     @property
     def is_loaded(self) -> bool:
-        return "embedder" in self.__dict__
+        return self._loaded is not None
 
     @property
     def identity(self) -> ModelIdentity:
@@ -57,9 +64,9 @@ class Model:
         """Other processes have loaded it and make vectors with it."""
         self._elsewhere = identity
 
-    def shrink(self, image: Image.Image) -> Image.Image:
-        """The picture as small as the model, if loaded, lets it be with the same vector. Thread-safe."""
-        return self.embedder.shrink(image) if self.is_loaded else image
+    def read(self, data: bytes, limits: ImageSettings) -> Picture:
+        """A picture file as the model looks at it; loads the model where that was not foreseen. Thread-safe."""
+        return self.embedder.read(data, limits)
 
 
 class Pipeline(Protocol):
@@ -106,6 +113,7 @@ def assemble(settings: Settings) -> Parts:
 
     store = bootstrap.open_store(settings.storage)
     model = Model(
-        lambda: find_checkpoint(settings.model).fingerprint(), lambda: bootstrap.load_embedder(settings.model)
+        lambda: find_checkpoint(settings.model).fingerprint(),
+        lambda calibration: bootstrap.load_embedder(settings.model, calibration),
     )
     return Parts(settings, store, bootstrap.open_catalog(settings, store), model)

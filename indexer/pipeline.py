@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def plain_engine(parts: "Parts", known: Mapping[str, ImageRecord], harvester: Harvester) -> "Pipeline":
     """Threads that read and one model, all in this process."""
-    reader = Reader(parts.store, parts.settings.image, known, parts.model.shrink)
+    reader = Reader(parts.store, parts.settings.image, known, parts.model.read)
     return Pipeline(reader, parts.model, harvester, parts.settings.index)
 
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from app.errors import AppError
-from app.settings import Settings
+from app.models.decoding import Picture
+from app.settings import ImageSettings, Settings
 from app.storage.base import ObjectInfo, ObjectStore, StoredObject
 from app.types import ModelIdentity, Skip, Vectors, hash_content
 from indexer.encoding import encode, not_embedded
@@ -66,12 +66,12 @@ class Recipe:
 
         return load_embedder(self.settings.model)
 
-    def shrinker(self) -> Callable[[Image.Image], Image.Image]:
+    def picture_reader(self) -> Callable[[bytes, ImageSettings], Picture]:
         """The model's own, without its weights. Raises ModelUnavailable."""
         from app.models.checkpoint import find_checkpoint
         from app.models.preprocess import Preprocessor
 
-        return Preprocessor.from_pretrained(find_checkpoint(self.settings.model).folder).shrink
+        return Preprocessor.from_pretrained(find_checkpoint(self.settings.model).folder).read
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Ledger:
 
 
 class ReadStage:
-    """`ObjectInfo` in, `Row` out, in as many tasks as there are CPUs to spare: fetch, hash, decode, shrink."""
+    """`ObjectInfo` in, `Row` out, in as many tasks as there are CPUs to spare: fetch, hash, decode."""
 
     def __init__(self, recipe: Recipe, claim: Callable[[Sequence[tuple[str, str]]], list[bool]]) -> None:
         self._recipe = recipe
@@ -227,7 +227,7 @@ def unpacked(batch: Batch) -> list[Any]:
 @lru_cache(maxsize=1)
 def _reader(recipe: Recipe) -> Reader:
     """One for each worker process."""
-    return Reader(recipe.open_store(), recipe.settings.image, (), recipe.shrinker())
+    return Reader(recipe.open_store(), recipe.settings.image, (), recipe.picture_reader())
 
 
 def _picklable(error: Exception) -> Exception:

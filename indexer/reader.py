@@ -4,22 +4,11 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from PIL import Image
-
 from app.errors import InvalidInput, ObjectNotFound, StorageUnavailable
-from app.models.decoding import decode_image
+from app.models.decoding import Picture
 from app.settings import ImageSettings
 from app.storage.base import ObjectInfo, ObjectStore, StoredObject
 from app.types import Skip, hash_content
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A decoded picture at the size that the model looks at, with the size that it had."""
-
-    image: Image.Image
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +43,20 @@ Outcome: TypeAlias = Content | Skip | Gone | Failure
 
 
 class Reader:
-    """Reads, hashes, decodes and shrinks. Thread-safe."""
+    """Fetches, hashes and decodes. Thread-safe."""
 
     def __init__(
         self,
         store: ObjectStore,
         limits: ImageSettings,
         known: Container[str],
-        shrink: Callable[[Image.Image], Image.Image],
+        read: Callable[[bytes, ImageSettings], Picture],
     ) -> None:
-        """Contents whose hash is `known` are not decoded; `shrink` must not change a picture's vector."""
+        """Contents whose hash is `known` are not decoded; `read` is the model's."""
         self._store = store
         self._limits = limits
         self._known = known
-        self._shrink = shrink
+        self._read = read
 
     def fetch(self, info: ObjectInfo) -> StoredObject | Skip | Gone | Failure:
         try:
@@ -84,16 +73,12 @@ class Reader:
     def decode(self, info: ObjectInfo, stored: StoredObject) -> Content | Skip | Failure:
         content_hash = hash_content(stored.data)
         try:
-            picture = None if content_hash in self._known else self._picture(stored.data)
+            picture = None if content_hash in self._known else self._read(stored.data, self._limits)
         except InvalidInput as error:
             return Skip(info.key, stored.etag, str(error))
         except MemoryError:
             return _too_big_now(info)
         return Content(info, stored.etag, len(stored.data), content_hash, picture)
-
-    def _picture(self, data: bytes) -> Picture:
-        image = decode_image(data, max_bytes=self._limits.max_bytes, max_pixels=self._limits.max_pixels)
-        return Picture(self._shrink(image), image.width, image.height)
 
 
 def _too_big_now(info: ObjectInfo) -> Failure:

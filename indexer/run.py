@@ -30,6 +30,7 @@ from app.errors import (
 )
 from app.storage.base import ObjectInfo
 from app.types import ImageRecord, ModelIdentity, Vectors, image_id_of, row_id
+from indexer.calibrating import calibration_on
 from indexer.contents import Contents
 from indexer.diff import Diff, diff_listing, may_hold_news, refuse_shrink, under_new_keys
 from indexer.harvest import Harvest, Harvester
@@ -162,6 +163,7 @@ class _Run:
         records = self._before.records if self._before else Records()
         indexed, reusable = self._contents(records)
         harvester = Harvester(indexed, progress=self._progress, check_storage=self._check_storage)
+        self._parts.model.calibration = calibration_on(self._parts.store, diff.to_read)
         pipeline = self._parts.engine(self._parts, reusable, harvester)
         pipeline.prepare(self._progress, needs_model=may_hold_news(diff, records.values() if reusable else ()))
         self._progress.phase("indexing", len(diff.to_read))

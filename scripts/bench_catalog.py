@@ -1,7 +1,7 @@
 """What a large index costs to publish, to load, to keep in memory and to change: `python -m scripts.bench_catalog`.
 
 Publishes `--count` made-up pictures to a folder, loads them in a process of its own as a service would, then adds one
-picture and waits until that process, which polls, has found it. The last table row is for `docs/scale.md`.
+picture and waits until that process, which polls, has found it. With several counts `--plot` draws what grows how.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from app.catalog.live import LiveCatalog
 from app.settings import IndexSettings, VectorSettings
 from app.storage.local import LocalStore
 from app.types import ImageRecord, ModelIdentity, Vectors, image_id_of, row_id
+from scripts.bench.machine import machine
+from scripts.bench.plot import draw_lines
 from scripts.bench.workload import Clusters
 
 POLL_S = 1.0
@@ -64,18 +66,26 @@ def follow(root: Path, model: ModelIdentity, query: Vectors, pipe: Connection) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--count", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--plot", type=Path, help="SVG to write")
     parser.add_argument("--dimension", type=int, default=512)
     parser.add_argument("--shape", default="auto", choices=["auto", "flat", "ivf_sq8", "ivf_rabitq"])
     args = parser.parse_args()
-    root = Path(tempfile.mkdtemp(prefix="image2search-bench-"))
-    try:
-        measure(root, args.count, args.dimension, args.shape)
-    finally:
-        shutil.rmtree(root)
+    print(machine("faiss-cpu"))
+    series: dict[str, list[tuple[float, float]]] = {}
+    for count in args.count:
+        root = Path(tempfile.mkdtemp(prefix="image2search-bench-"))
+        try:
+            for name, value in measure(root, count, args.dimension, args.shape).items():
+                series.setdefault(name, []).append((count, value))
+        finally:
+            shutil.rmtree(root)
+    if args.plot:
+        args.plot.write_text(draw_lines(series, "pictures"))
 
 
-def measure(root: Path, count: int, dimension: int, shape: str) -> None:
+def measure(root: Path, count: int, dimension: int, shape: str) -> dict[str, float]:
+    """Prints what it saw, and answers what grows with the number of pictures."""
     model = ModelIdentity("made/up", "f" * 64, dimension, "fp32", "none")
     catalog = Catalog(LocalStore(root), IndexSettings(), vectors=VectorSettings(shape=shape))  # type: ignore[arg-type]
     clusters = Clusters(dimension, seed=0)
@@ -110,6 +120,13 @@ def measure(root: Path, count: int, dimension: int, shape: str) -> None:
         f"one more picture: {uploaded:,} bytes in {added_s * 1000:.0f} ms; the replica, which polls every {POLL_S:g} s,"
     )
     print(f"found it {found_at - added_at:.2f} s later" + ("" if is_right else ": ANOTHER PICTURE"))
+    return {
+        "publish, s": publish_s,
+        "service ready, s": load_s,
+        "one search, ms": search_ms,
+        "own memory, MB": max(own_mb, 0.1),
+        "one more picture, s": added_s,
+    }
 
 
 if __name__ == "__main__":

@@ -23,14 +23,16 @@ import typer
 from rich.console import Console
 
 from app.models.base import ModelInputs, Towers
+from app.models.calibration import sample_calibration
 from app.models.checkpoint import Checkpoint, find_checkpoint
 from app.models.conversion import Converter, cosines, sample_pictures
 from app.models.openvino_towers import OpenVinoTowers, can_bfloat16
 from app.models.preparation import Preparation
+from app.models.quantization import NotQuantizable, find_or_quantize
 from app.models.torch_towers import TorchTowers, load_model
 from app.settings import ModelSettings
 from app.types import Vectors
-from scripts.bench.architectures import ARCHITECTURES, build
+from scripts.bench.architectures import named
 from scripts.bench.machine import machine
 
 WORDS = "two small red sailboats next to an old lighthouse on the shore at night"
@@ -137,6 +139,12 @@ def runners(
     found.append(Runner("ours, OpenVINO fp32", OpenVinoTowers.load(folder, "fp32", threads=threads)))
     if can_bfloat16():
         found.append(Runner("ours, OpenVINO bf16", OpenVinoTowers.load(folder, "bf16", threads=threads)))
+    say("fitting 8-bit arithmetic to the sample pictures")
+    try:
+        quantized = find_or_quantize(folder, prepare, sample_calibration(), against="fp32", threads=threads)
+        found.append(Runner("ours, OpenVINO int8", OpenVinoTowers.load(quantized.folder, "int8", threads=threads)))
+    except NotQuantizable as error:
+        say(f"int8 is left out: {error}")
     return found
 
 
@@ -170,7 +178,7 @@ def main(
     torch.set_num_threads(threads)
     with ExitStack() as stack:
         workplace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="image2search-bench-")))
-        name = str(build(model, workplace / model)) if model in ARCHITECTURES else model
+        name = named(model, workplace)
         checkpoint = find_checkpoint(ModelSettings(name=name))
         prepare = Preparation.of(checkpoint)
         pictures = (sample_pictures() * batch)[:batch]

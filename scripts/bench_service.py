@@ -29,9 +29,10 @@ from rich.console import Console
 
 from app.bootstrap import load_embedder, open_catalog, open_store
 from app.catalog.changes import Changes
+from app.models.checkpoint import find_checkpoint
 from app.settings import Settings, load_settings
 from app.types import ModelIdentity
-from scripts.bench.architectures import ARCHITECTURES, build
+from scripts.bench.architectures import named
 from scripts.bench.machine import machine
 from scripts.bench.workload import Clusters
 from scripts.bench_catalog import record
@@ -73,27 +74,53 @@ def publish(settings: Settings, model: ModelIdentity, count: int) -> None:
     open_catalog(settings, open_store(settings.storage)).publish(changes, model)
 
 
+@dataclass(frozen=True)
+class Service:
+    """A service that runs."""
+
+    address: str
+    pid: int
+
+    def memory_mb(self) -> tuple[float, float]:
+        """The process' own memory, and pages of mapped files, which the system takes back where it needs them."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        own, mapped = (int(status.partition(f"{name}:")[2].split()[0]) / 1024 for name in ("RssAnon", "RssFile"))
+        return own, mapped
+
+
 @contextmanager
-def service(environment: dict[str, str]) -> Iterator[str]:
-    """The address of a service of its own; ended with what it is used for."""
+def services(*environments: dict[str, str]) -> Iterator[list[Service]]:
+    """Services that start together, each with its environment; ended with what they are used for."""
+    with ExitStack() as stack:
+        processes = [stack.enter_context(_started(environment)) for environment in environments]
+        yield [Service(_ready(process), process.pid) for process in processes]
+
+
+@contextmanager
+def _started(environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
     command = [str(Path(sys.executable).with_name("image2search")), "serve"]
     process = subprocess.Popen(command, env=os.environ | environment | {"PORT": "0", "HOST": "127.0.0.1"}, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
     try:
-        assert process.stdout is not None
-        words = (word for line in process.stdout for word in line.split())
-        address = next((word.removesuffix("/docs") for word in words if word.startswith("http")), "")
-        if not address:
-            raise RuntimeError(f"the service ended with {process.wait()}")
-        until = time.monotonic() + READY_S
-        while httpx.get(f"{address}/health/ready").status_code != 200:
-            if time.monotonic() > until:
-                raise RuntimeError("the service is not ready")
-            time.sleep(0.1)
-        yield address
+        yield process
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _ready(process: "subprocess.Popen[str]") -> str:
+    """The address that it prints, once searches are answered there."""
+    assert process.stdout is not None
+    words = (word for line in process.stdout for word in line.split())
+    address = next((word.removesuffix("/docs") for word in words if word.startswith("http")), "")
+    if not address:
+        raise RuntimeError(f"the service ended with {process.wait()}")
+    until = time.monotonic() + READY_S
+    while httpx.get(f"{address}/health/ready").status_code != 200:
+        if time.monotonic() > until:
+            raise RuntimeError("the service is not ready")
+        time.sleep(0.1)
+    return address
 
 
 async def ask(address: str, queries: Iterator[str], clients: int, seconds: float) -> tuple[float, list[float]]:
@@ -143,6 +170,15 @@ def in_process(settings: Settings, queries: Iterator[str], rounds: int) -> float
     return statistics.median(times)
 
 
+def file_mb(settings: Settings) -> tuple[float, float]:
+    """The converted model, and the index with its metadata, as they lie on disk."""
+    cache, bucket = settings.model.cache, Path(settings.storage.url.removeprefix("file://"))
+    fingerprint = find_checkpoint(settings.model).fingerprint()
+    model = sum(path.stat().st_size for path in (cache.expanduser() / "openvino" / fingerprint).glob("*.bin"))
+    index = sum(path.stat().st_size for path in bucket.rglob("*") if path.is_file())
+    return model / 2**20, index / 2**20
+
+
 def table(asked: Sequence[Asked], alone_ms: float) -> str:
     lines = ["| | clients | answers/s | p50, ms | p99, ms |", "|---|---|---|---|---|"]
     for each in asked:
@@ -162,21 +198,21 @@ def main(
     """Measure text searches over HTTP."""
     with ExitStack() as stack:
         workplace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="image2search-bench-")))
-        name = str(build(model, workplace / model)) if model in ARCHITECTURES else model
+        name = named(model, workplace)
         (workplace / "bucket").mkdir()
         environment = {"STORAGE_URL": f"file://{workplace / 'bucket'}", "MODEL": name, "BATCH_MAX_QUEUE": "1000"}
         os.environ.update(environment)
         settings = load_settings()
         say("loading the model, publishing the index")
         publish(settings, load_embedder(settings.model).identity, count)
-        ours = stack.enter_context(service(environment))
-        rival = stack.enter_context(service(environment | {"BATCH_MAX_SIZE": "1"}))
+        ours, rival = stack.enter_context(services(environment, environment | {"BATCH_MAX_SIZE": "1"}))
         fresh = texts()
         again = iter(lambda: "a red boat by the sea", None)
         ways = [
-            (Asked("ours", 1), ours, fresh), (Asked("ours", clients), ours, fresh),
-            (Asked("batching off", 1), rival, fresh), (Asked("batching off", clients), rival, fresh),
-            (Asked("ours, asked before", 1), ours, again), (Asked("ours, asked before", clients), ours, again),
+            (Asked("ours", 1), ours.address, fresh), (Asked("ours", clients), ours.address, fresh),
+            (Asked("batching off", 1), rival.address, fresh), (Asked("batching off", clients), rival.address, fresh),
+            (Asked("ours, asked before", 1), ours.address, again),
+            (Asked("ours, asked before", clients), ours.address, again),
         ]  # fmt: skip
         for _, address, queries in ways:
             asyncio.run(ask(address, queries, 4, 0.5))
@@ -186,10 +222,15 @@ def main(
                 per_s, times = asyncio.run(ask(address, queries, way.clients, seconds))
                 way.per_s.append(per_s)
                 way.ms.append(times)
-        alone_ms = in_process(settings, fresh, rounds)
+        alone_ms, (own_mb, mapped_mb) = in_process(settings, fresh, rounds), ours.memory_mb()
+        model_mb, index_mb = file_mb(settings)
     print(machine("torch", "transformers", "openvino", "faiss-cpu", "fastapi", "uvicorn"))
     print(f"{model}, {count:,} vectors\n")
     print(table([way for way, _, _ in ways], alone_ms))
+    print(
+        f"\nMemory of the service: its own {own_mb:,.0f} MB, {own_mb / (model_mb + index_mb):.2f} times the model in"
+        f" fp32 ({model_mb:,.0f} MB) and the index ({index_mb:,.0f} MB); and {mapped_mb:,.0f} MB of mapped files."
+    )
 
 
 if __name__ == "__main__":

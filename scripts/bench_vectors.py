@@ -4,9 +4,9 @@
     python -m scripts.bench_vectors --count 100000
 
 Every engine runs in a process of its own. Rivals are given a ladder of their own search parameters and the first that
-reaches the asked recall@10 on 100 tuning queries; ours uses what it found out itself when it was built. Then 100 other
-queries are timed, one by one, in rounds: every engine in turn, again and again. Half of the queries are drawn as the
-rows are, half lie between two of those. One million rows take an hour or two, most of it the building of graphs.
+reaches the asked recall@10 on `--queries` tuning queries; ours uses what it found out itself when it was built. Then
+as many others are timed, one by one, in rounds: every engine in turn, again and again. Half of the queries are drawn as
+the rows are, half lie between two of those. One million rows take an hour or two, most of it the building of graphs.
 """
 
 import json
@@ -28,7 +28,7 @@ from rich.console import Console
 
 from scripts.bench.engines import ENGINES
 from scripts.bench.machine import machine
-from scripts.bench.workload import SELECTIONS, make
+from scripts.bench.workload import QUERIES, SELECTIONS, make
 
 PACKAGES = ("faiss-cpu", "hnswlib", "chromadb", "milvus-lite", "lancedb")
 ROUNDS = 3
@@ -192,6 +192,7 @@ def bench(
     limit_s: Annotated[float, typer.Option(help="Seconds for one engine to build.")] = 3600,
     load_s: Annotated[float, typer.Option(help="Seconds for each figure of queries a second.")] = 3.0,
     seed: int = 0,
+    queries: Annotated[int, typer.Option(min=1, help="To measure with, and as many to tune with.")] = QUERIES,
     folder: Annotated[Path | None, typer.Option(help="For rows and indices: about 10 GB per million.")] = None,
     out: Annotated[Path | None, typer.Option("--json", help="Write every figure there.")] = None,
 ) -> None:
@@ -206,7 +207,7 @@ def bench(
             workload = Path(scratch) / "workload"
             workload.mkdir()
             say(f"Making {rows:,} rows")
-            make(workload, rows, dimension, seed)
+            make(workload, rows, dimension, seed, queries)
             results = [Result(name) for name in names]
             for result in results:
                 say(f"Building {result.name}")

@@ -51,6 +51,16 @@ class Records(Mapping[int, ImageRecord]):
             raise KeyError(row)
         return self.base.record(position)
 
+    def take(self, rows: Sequence[int]) -> list[ImageRecord]:
+        """The records of some rows, located together. Raises KeyError."""
+        positions, found = self.base.locate(np.array(rows, np.int64))
+        for row, in_base in zip(rows, found.tolist(), strict=True):
+            if row not in self._overlay and (row in self._gone or not in_base):
+                raise KeyError(row)
+        of_base = [number for number, row in enumerate(rows) if row not in self._overlay]
+        records = iter(self.base.take(positions[of_base]))
+        return [self._overlay[row] if row in self._overlay else next(records) for row in rows]
+
     def __contains__(self, row: object) -> bool:
         return row in self._overlay or (isinstance(row, int) and self._position(row) is not None)
 

@@ -6,6 +6,8 @@ from typing import Any, Protocol, TypeAlias
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.models.decoding import Picture
+from app.settings import ImageSettings
 from app.types import ModelIdentity, Vectors
 
 ModelInputs: TypeAlias = dict[str, NDArray[Any]]
@@ -24,11 +26,11 @@ class Embedder(Protocol):
         ...
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """(N, D) float32 unit rows of RGB pictures, as `decoding.decode_image` makes them."""
+        """(N, D) float32 unit rows of RGB pictures, as `read` makes them."""
         ...
 
-    def shrink(self, image: Image.Image) -> Image.Image:
-        """The picture as small as the model looks at it: the same vector, less memory meanwhile. Thread-safe."""
+    def read(self, data: bytes, limits: ImageSettings) -> Picture:
+        """A picture file, decoded as small as the model looks at it. Raises as `decode_image`. Thread-safe."""
         ...
 
 

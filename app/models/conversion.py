@@ -1,16 +1,12 @@
 """A model's towers as OpenVINO networks on this disk: converted once, compared with PyTorch, and kept.
 
-`<cache>/openvino/<fingerprint>/` holds `text.xml`, `image.xml`, their weights (`.bin`) and `manifest.json` with the
-hashes of them all. What is damaged, or was made by another version, is made again.
+`<cache>/openvino/<fingerprint>/` holds `text.xml`, `image.xml` and their weights (`.bin`).
+What is damaged, or was made by another version, is made again.
 """
 
-import hashlib
-import json
 import logging
-import tempfile
 import warnings
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from app.models import kept
 from app.models.base import ModelInputs
 from app.models.openvino_towers import OpenVinoTowers
 from app.models.preparation import Preparation
@@ -32,8 +29,6 @@ FORMAT: Final = 1
 
 ALIKE: Final = 0.9999
 """Cosine to PyTorch's vectors that every vector of a converted model has."""
-
-MANIFEST: Final = "manifest.json"
 
 TEXTS: Final = ("a photo of a dog", "red", "two children playing football in the park, black and white, at night", "")
 
@@ -52,27 +47,21 @@ class Converter:
     def find_or_convert(self, cache: Path) -> Path:
         """The folder of the converted towers. Raises NotConvertible, OSError, and what `load` raises."""
         folder = cache / "openvino" / self._fingerprint
-        if manifest := _read_manifest(folder, self._fingerprint):
-            return _found(folder, manifest)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".converting-") as workplace:
+        made_by = {"format": FORMAT, "openvino": openvino.__version__, "fingerprint": self._fingerprint}
+        manifest = kept.find(folder, made_by)
+        if manifest is None:
             if folder.exists():
                 logger.warning("the converted model in %s is damaged or of another version: converted again", folder)
-                folder.rename(Path(workplace, "damaged"))
-            made = Path(workplace, "model")
-            made.mkdir()
             with quiet_transformers():
-                manifest = self._convert(made)
-            _put(made, folder)
-        return _found(folder, manifest)
+                manifest = kept.make(folder, made_by, self._convert)
+        if problem := manifest.get("problem"):
+            raise NotConvertible(problem)
+        return folder
 
     def _convert(self, folder: Path) -> dict[str, Any]:
-        """Write the towers and their manifest; a model that can't be converted leaves only the reason."""
+        """Write the towers; of a model that can't be converted only the reason remains."""
         logger.info("converting the model to OpenVINO, once")
         model = self._load().eval()
-        manifest: dict[str, Any] = {
-            "format": FORMAT, "openvino": openvino.__version__, "fingerprint": self._fingerprint,
-        }  # fmt: skip
         try:
             for kind, inputs in (
                 ("text", self._prepare.texts(TEXTS)),
@@ -80,13 +69,11 @@ class Converter:
             ):
                 openvino.save_model(trace_tower(model, kind, inputs), folder / f"{kind}.xml", compress_to_fp16=False)
             self._compare(OpenVinoTowers.load(folder, "fp32"), TorchTowers(model, "cpu", "fp32"))
-            manifest["files"] = {path.name: _hash(path) for path in sorted(folder.iterdir())}
         except NotConvertible as error:
             for path in folder.iterdir():
                 path.unlink()
-            manifest |= {"files": {}, "problem": str(error)}
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        return manifest
+            return {"problem": str(error)}
+        return {}
 
     def _compare(self, converted: OpenVinoTowers, original: TorchTowers) -> None:
         """Raise NotConvertible unless the vectors are the same, alone and in batches of other shapes."""
@@ -147,34 +134,3 @@ def cosines(left: Vectors, right: Vectors) -> Vectors:
     lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     values: Vectors = (left * right).sum(axis=1) / np.maximum(lengths, 1e-12)
     return values
-
-
-def _found(folder: Path, manifest: dict[str, Any]) -> Path:
-    if problem := manifest.get("problem"):
-        raise NotConvertible(problem)
-    return folder
-
-
-def _read_manifest(folder: Path, fingerprint: str) -> dict[str, Any] | None:
-    """None when it, or a file it names, is missing, damaged or foreign."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        made_by = manifest["format"], manifest["openvino"], manifest["fingerprint"]
-        whole = all(_hash(folder / name) == digest for name, digest in manifest["files"].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return manifest if whole and made_by == (FORMAT, openvino.__version__, fingerprint) else None
-
-
-def _put(made: Path, folder: Path) -> None:
-    """Move a whole folder into place, unless another process was first. Raises OSError."""
-    try:
-        made.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()

@@ -9,8 +9,10 @@ from PIL import Image
 from app.errors import ModelUnavailable
 from app.models.base import ModelInputs, Towers
 from app.models.checkpoint import Checkpoint
+from app.models.decoding import Picture
 from app.models.preparation import Preparation
 from app.models.quiet import translated
+from app.settings import ImageSettings
 from app.types import ModelIdentity, Vectors
 
 FORWARD_SIZE: Final = 64
@@ -42,12 +44,12 @@ class DualEncoder:
         return self._in_passes(texts, self._prepare.texts, self._towers.encode_texts)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """(N, D) float32 unit rows of RGB pictures, as `decoding.decode_image` makes them."""
+        """(N, D) float32 unit rows of RGB pictures, as `read` makes them."""
         return self._in_passes(images, self._prepare.images, self._towers.encode_images)
 
-    def shrink(self, image: Image.Image) -> Image.Image:
-        """The picture at the size the model looks at it: same vector, less memory. Thread-safe."""
-        return self._prepare.images.shrink(image)
+    def read(self, data: bytes, limits: ImageSettings) -> Picture:
+        """A picture file, decoded as small as the model looks at it. Raises as `decode_image`. Thread-safe."""
+        return self._prepare.images.read(data, limits)
 
     def _in_passes(
         self,

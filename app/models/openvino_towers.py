@@ -10,6 +10,7 @@ from app.models.silent import openvino
 from app.types import Vectors
 
 HINTS: Final = {"fp32": "f32", "bf16": "bf16"}
+"""Of the arithmetic; what 8-bit networks don't do in 8 bits they do in bfloat16 where the CPU has it."""
 
 
 class OpenVinoTowers:
@@ -17,22 +18,23 @@ class OpenVinoTowers:
 
     runtime = "openvino-cpu"
 
-    def __init__(self, text: Any, image: Any, precision: str) -> None:
+    def __init__(self, text: Any, image: Any, precision: str, agreement: float | None) -> None:
         self._text, self._image = text, image
         self.precision = precision
-        self.agreement: float | None = 1.0 if precision == "fp32" else None
+        self.agreement = 1.0 if precision == "fp32" else agreement
 
     @classmethod
     def load(
         cls, folder: Path, precision: str, *, threads: int = 0, agreement: float | None = None
     ) -> "OpenVinoTowers":
-        """What `conversion` left in `folder`, in fp32 or bf16."""
-        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": HINTS[precision]}
+        """What `conversion` left in `folder`, in fp32 or bf16; or what `quantization` did, in int8."""
+        hint = HINTS.get(precision) or ("bf16" if can_bfloat16() else "f32")
+        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
         if threads:
             options["INFERENCE_NUM_THREADS"] = str(threads)
         core = openvino.Core()
         text, image = (core.compile_model(folder / f"{kind}.xml", "CPU", options) for kind in ("text", "image"))
-        return cls(text, image, precision)
+        return cls(text, image, precision, agreement)
 
     def encode_texts(self, inputs: ModelInputs) -> Vectors:
         """(N, D) float32 of tokens, of any length."""

@@ -11,12 +11,15 @@ from app.catalog.changes import Snapshot
 from app.catalog.live import LiveCatalog
 from app.errors import IndexNotReady
 from app.models.batching import MicroBatcher
-from app.models.decoding import decode_image
+from app.models.decoding import Picture
 from app.services.folders import FolderChoice, FolderNames
 from app.services.workers import Workers
 from app.settings import ImageSettings
 from app.storage.base import ObjectStore
 from app.types import Hit, ImageRecord, Vectors
+
+SHORT_QUERY = 100
+"""Characters; in so many a folder's name is found or missed within a quarter of a millisecond, among any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +57,16 @@ class SearchService:
         images: ImageSettings,
         *,
         link_expires_s: int,
-        shrink: Callable[[Image.Image], Image.Image],
+        read: Callable[[bytes, ImageSettings], Picture],
     ) -> None:
-        """`shrink` is the embedder's, so that pictures that wait take little memory."""
+        """`read` is the embedder's, so that pictures that wait take little memory."""
         self._live = live
         self._batcher = batcher
         self._store = store
         self._workers = workers
         self._images = images
         self._link_expires_s = link_expires_s
-        self._shrink = shrink
+        self._read = read
         self._names: tuple[str, FolderNames] = ("", FolderNames(()))
 
     def prepare(self) -> None:
@@ -78,7 +81,7 @@ class SearchService:
         """
         started = time.perf_counter()
         snapshot = self._live.current
-        choice = await self._workers.run(self._choose, snapshot, query, folder, auto_folder)
+        choice = await self._choice(snapshot, query, folder, auto_folder)
         text = choice.embedded_text if choice and choice.embedded_text else query
         vector = await self._batcher.embed_text(text)
         return await self._answer(snapshot, vector, k, choice, started)
@@ -90,7 +93,7 @@ class SearchService:
         """
         started = time.perf_counter()
         snapshot = self._live.current
-        choice = await self._workers.run(self._choose, snapshot, "", folder, False)
+        choice = await self._choice(snapshot, "", folder, auto_folder=False)
         image = await self._workers.run(self._decode, data)
         vector = await self._batcher.embed_image(image)
         return await self._answer(snapshot, vector, k, choice, started)
@@ -103,8 +106,14 @@ class SearchService:
         return SearchAnswer(images, choice, snapshot.pointer.generation, took_ms)
 
     def _decode(self, data: bytes) -> Image.Image:
-        image = decode_image(data, max_bytes=self._images.max_bytes, max_pixels=self._images.max_pixels)
-        return self._shrink(image)
+        return self._read(data, self._images).image
+
+    async def _choice(self, snapshot: Snapshot, query: str, folder: str, auto_folder: bool) -> FolderChoice | None:
+        """As `_choose`, which is faster than the way to a thread when it looks for known names in a short query."""
+        is_quick = not auto_folder or (len(query) <= SHORT_QUERY and self._names[0] == snapshot.pointer.token)
+        if is_quick and not folder:
+            return self._choose(snapshot, query, folder, auto_folder)
+        return await self._workers.run(self._choose, snapshot, query, folder, auto_folder)
 
     def _choose(self, snapshot: Snapshot, query: str, folder: str, auto_folder: bool) -> FolderChoice | None:
         if folder.strip("/ "):
@@ -122,7 +131,8 @@ class SearchService:
 
     def _find(self, snapshot: Snapshot, vector: Vectors, k: int, folders: tuple[str, ...]) -> list[FoundImage]:
         (rows,) = snapshot.search(vector[None], k, folders=folders)
-        return [self._found(Hit(snapshot.records[row], score)) for row, score in rows]
+        records = snapshot.records.take([row for row, _ in rows])
+        return [self._found(Hit(record, score)) for record, (_, score) in zip(records, rows, strict=True)]
 
     def _found(self, hit: Hit) -> FoundImage:
         key = hit.record.object_key

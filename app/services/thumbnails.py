@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from app.catalog.keys import THUMBNAIL_PREFIX
 from app.errors import ImageNotFound, InvalidInput, ObjectNotFound, StorageUnavailable
-from app.models.decoding import decode_image
+from app.models.decoding import Size, decode_image
 from app.settings import ImageSettings
 from app.storage.base import ObjectStore
 from app.types import ImageRecord
@@ -50,7 +50,7 @@ class Thumbnails:
     def _make(self, record: ImageRecord) -> bytes:
         original = self._store.get(record.object_key)
         try:
-            image = decode_image(original.data, max_bytes=self._images.max_bytes, max_pixels=self._images.max_pixels)
+            image = decode_image(original.data, self._images, _size_in_box).image
         except InvalidInput as error:
             raise ImageNotFound(f"The picture {record.object_key} can't be read any more: {error}") from error
         data = _shrink(image, original.etag)
@@ -63,6 +63,11 @@ class Thumbnails:
             self._store.put(thumbnail_key(image_id), data, content_type="image/webp")
         except StorageUnavailable as error:
             log.warning("A thumbnail could not be kept: %s", error)
+
+
+def _size_in_box(size: Size) -> Size:
+    scale = MAX_SIDE / max(size)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _shrink(image: Image.Image, etag: str) -> bytes:

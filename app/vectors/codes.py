@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.types import Ids, Vectors
+from app.vectors.flat import Found
 
 
 class HalfFloats:
@@ -16,17 +17,24 @@ class HalfFloats:
 
     def __init__(self, index: Any) -> None:
         flat = faiss.downcast_index(index)
-        count, width = flat.ntotal, flat.code_size
-        data = faiss.rev_swig_ptr(flat.codes.data(), count * width)
-        self._rows = data.view(np.float16).reshape(count, flat.d)
+        self._dimension = flat.d
+        self._rows = _rows_of(flat, flat.ntotal)
 
     def decode(self, positions: Ids) -> Vectors:
-        rows: Vectors = self._rows[positions].astype(np.float32)
+        rows: Vectors = self._rows[positions].view(np.float16).astype(np.float32)
         return rows
 
-    def score(self, queries: Vectors, positions: Ids) -> Vectors:
-        """(Q, N) inner products."""
-        return queries @ self.decode(positions).T
+    def nearest(self, queries: Vectors, k: int, positions: Ids) -> Found:
+        """The best k of these rows for each query (Q, D): FAISS multiplies half floats three times as fast as NumPy."""
+        if not k:
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
+        some = faiss.IndexScalarQuantizer(self._dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        some.codes.resize(len(positions) * some.code_size)
+        some.ntotal = len(positions)
+        np.take(self._rows, positions, axis=0, out=_rows_of(some, len(positions)), mode="clip")
+        faiss.omp_set_num_threads(1)  # this thread: others search beside it
+        scores, places = some.search(queries, k)
+        return scores, positions[places]
 
 
 class Residuals:
@@ -62,14 +70,27 @@ class Residuals:
         lists, codes = self.gather(positions)
         return self._centroids[lists] + self._low + codes.astype(np.float32) * self._scale
 
-    def score(self, queries: Vectors, positions: Ids) -> Vectors:
-        """(Q, N) inner products."""
+    def nearest(self, queries: Vectors, k: int, positions: Ids) -> Found:
+        """The best k of these rows for each query (Q, D)."""
         lists, codes = self.gather(positions)
         of_lists = queries @ self._centroids.T + (queries @ self._low[:, None])
         scores: Vectors = of_lists[:, lists] + np.matmul(queries * self._scale, codes.astype(np.float32).T)
-        return scores
+        if k < len(positions):
+            best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        else:
+            best = np.broadcast_to(np.arange(k), (len(queries), k))
+        order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1, kind="stable")
+        best = np.take_along_axis(best, order, 1)
+        return np.take_along_axis(scores, best, 1), positions[best]
 
     def gather(self, positions: Ids) -> tuple[Ids, NDArray[np.uint8]]:
         """The list and the code of each row."""
         lists = np.searchsorted(self._offsets, positions, side="right") - 1
         return lists, self._codes[self._starts[lists] + (positions - self._offsets[lists]) * self._step]
+
+
+def _rows_of(index: Any, count: int) -> NDArray[np.uint8]:
+    """The codes that an index keeps one after another, as (count, bytes of a row) that share its memory."""
+    data = faiss.rev_swig_ptr(index.codes.data(), count * index.code_size)
+    rows: NDArray[np.uint8] = data.view(np.uint8).reshape(count, index.code_size)
+    return rows

@@ -113,7 +113,7 @@ class IvfIndex:
         """The best min(k, eligible) rows of each query (Q, D). `probes` is for who wants to tune it."""
         queries = np.ascontiguousarray(queries, np.float32)
         if among is not None and (among.count <= max(GATHER_ROWS, k) and probes is None):
-            return self._score_all(queries, k, among.positions)
+            return self._codes.nearest(queries, min(k, among.count), among.positions)
         wanted = min(k, among.count if among else len(self))
         most = int(among.lists.sum()) if among else self._lists
         if probes is not None:
@@ -147,17 +147,6 @@ class IvfIndex:
             params = faiss.IndexRefineSearchParameters(k_factor=self.accuracy.refine, base_index_params=params)
         scores, positions = self.faiss_index.search(queries, k, params=params)
         return scores, positions
-
-    def _score_all(self, queries: Vectors, k: int, positions: Ids) -> Found:
-        scores = self._codes.score(queries, positions)
-        k = min(k, len(positions))
-        if k < len(positions):
-            best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        else:
-            best = np.broadcast_to(np.arange(k), (len(queries), k))
-        order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1, kind="stable")
-        best = np.take_along_axis(best, order, 1)
-        return np.take_along_axis(scores, best, 1), positions[best]
 
 
 def probes_for(table: tuple[tuple[float, int], ...], share: float) -> int:

@@ -7,6 +7,11 @@ ARCHITECTURES: Final = ("vit-b-32", "vit-b-16")
 DEMO: Final = Path(__file__).parents[2] / "models" / "demo-clip"
 
 
+def named(model: str, workplace: Path) -> str:
+    """What MODEL takes: an architecture is built in `workplace` first."""
+    return str(build(model, workplace / model)) if model in ARCHITECTURES else model
+
+
 def build(architecture: str, folder: Path) -> Path:
     """A CLIP as OpenAI published them, in Hugging Face's format; the tokenizer is the demo model's."""
     import torch

@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench.engines import ENGINES, Answer, Engine, Setting
-from scripts.bench.workload import NEIGHBOURS, QUERIES, SELECTIONS, Workload
-
-TUNING, MEASURING = slice(0, QUERIES), slice(QUERIES, 2 * QUERIES)
+from scripts.bench.workload import NEIGHBOURS, SELECTIONS, Workload
 
 
 class Served:
@@ -25,6 +23,8 @@ class Served:
     def __init__(self, engine: Engine, workload: Workload, out: Path) -> None:
         self._engine, self._workload = engine, workload
         self._settings: dict[str, Setting] = {}
+        half = len(workload.queries) // 2
+        self._tuning, self._measuring = slice(0, half), slice(half, 2 * half)
         before, began = resident_bytes(), time.perf_counter()
         engine.open(workload, out)
         engine.answer("", engine.ladder[0])(workload.queries[0])
@@ -38,16 +38,16 @@ class Served:
         low, high = 0, len(ladder) - 1
         while low < high and time.monotonic() < deadline:
             middle = (low + high) // 2
-            found[middle] = self._recall(selection, ladder[middle], TUNING, limit_s)
+            found[middle] = self._recall(selection, ladder[middle], self._tuning, limit_s)
             low, high = (low, middle) if found[middle] >= recall else (middle + 1, high)
         setting = self._settings[selection] = ladder[high]
-        return {"setting": setting, "recall": self._recall(selection, setting, MEASURING, limit_s)}
+        return {"setting": setting, "recall": self._recall(selection, setting, self._measuring, limit_s)}
 
     def measure(self, selection: str, limit_s: float) -> dict[str, Any]:
         """Milliseconds of each measuring query, one after another, of as many as the limit allows."""
         answer, times = self._answer(selection), []
         deadline = time.monotonic() + limit_s
-        for query in self._workload.queries[MEASURING]:
+        for query in self._workload.queries[self._measuring]:
             began = time.perf_counter()
             answer(query)
             times.append((time.perf_counter() - began) * 1000)
@@ -57,7 +57,7 @@ class Served:
 
     def load(self, threads: int, seconds: float) -> dict[str, Any]:
         """Queries a second, unfiltered, from so many threads for so long."""
-        answer, queries = self._answer("no filter"), self._workload.queries[MEASURING]
+        answer, queries = self._answer("no filter"), self._workload.queries[self._measuring]
         deadline = time.monotonic() + seconds
 
         def ask(start: int) -> int:

@@ -18,7 +18,7 @@ SPREAD, NOISE = 0.6, 0.15
 
 NEIGHBOURS = 10
 QUERIES = 100
-"""To tune with, and as many to measure with."""
+"""To tune with, and as many to measure with, unless others are asked for."""
 
 BLOCK = 50_000
 
@@ -50,9 +50,9 @@ class Workload:
     codes: NDArray[np.int8]
     """(N,) indices into FOLDERS."""
     queries: Rows
-    """(2 x QUERIES, D): near ones (drawn as the rows are) and far ones (between two of those) by turns."""
+    """(2 x queries, D): near ones (drawn as the rows are) and far ones (between two of those) by turns."""
     truth: Mapping[str, Numbers]
-    """For each selection (2 x QUERIES, NEIGHBOURS) ids; -1 where there are no more."""
+    """For each selection (2 x queries, NEIGHBOURS) ids; -1 where there are no more."""
 
     @property
     def folders(self) -> list[str]:
@@ -76,7 +76,7 @@ def leaves_below(folder: str) -> list[str]:
     return [leaf for leaf in FOLDERS if leaf == folder or leaf.startswith(folder + "/")] if folder else []
 
 
-def make(folder: Path, count: int, dimension: int, seed: int) -> None:
+def make(folder: Path, count: int, dimension: int, seed: int, queries: int = QUERIES) -> None:
     """Write a workload that `Workload.open` reads."""
     clusters = Clusters(dimension, seed)
     codes, rng = np.empty(count, np.int8), np.random.default_rng(seed + 1)
@@ -89,13 +89,13 @@ def make(folder: Path, count: int, dimension: int, seed: int) -> None:
         nested = (chance < 0.1) * 1 + (chance < 0.01) * 1 + (chance < 0.001) * 1
         codes[start:end] = np.where(np.isin(of_rows, clusters.together), len(FOLDERS) - 1, nested)
     vectors.flush()
-    near, _ = clusters.draw(2 * QUERIES, np.random.default_rng(seed + 2))
-    pairs, _ = clusters.draw(4 * QUERIES, np.random.default_rng(seed + 3))
+    near, _ = clusters.draw(2 * queries, np.random.default_rng(seed + 2))
+    pairs, _ = clusters.draw(4 * queries, np.random.default_rng(seed + 3))
     far = _unit(pairs[0::2] + pairs[1::2])
-    queries = np.stack([near, far], 1).reshape(-1, dimension)[: 2 * QUERIES]
+    asked = np.stack([near, far], 1).reshape(-1, dimension)[: 2 * queries]
     np.save(folder / "codes.npy", codes)
-    np.save(folder / "queries.npy", queries)
-    np.save(folder / "truth.npy", np.stack(_exact_answers(vectors, codes, queries)))
+    np.save(folder / "queries.npy", asked)
+    np.save(folder / "truth.npy", np.stack(_exact_answers(vectors, codes, asked)))
 
 
 class Clusters:

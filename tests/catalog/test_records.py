@@ -50,6 +50,8 @@ def check(records: Records, expected: dict[int, ImageRecord]) -> None:
     for key in ("1.jpg", "a/1.jpg", "never.jpg"):
         assert (row_of(key) in records) == (row_of(key) in expected)
         assert records.get(row_of(key)) == expected.get(row_of(key))
+    some = sorted(expected)[::-1][:3]
+    assert records.take(some) == [expected[row] for row in some]
 
 
 @settings(max_examples=60, deadline=None)
@@ -163,3 +165,15 @@ def test_a_large_file_is_mapped_and_not_parsed(tmp_path: Path, monkeypatch: pyte
     assert time.monotonic() - began_at < 5, "parsing 200,000 records takes longer on a busy machine"
     assert len(parsed) == 1
     assert sum(1 for _ in changed.values()) == count
+
+
+def test_rows_that_are_gone_or_unknown_are_not_taken(tmp_path: Path) -> None:
+    whole = reloaded(Records().changed(by_row({"a.jpg": "1", "b.jpg": "1"}), set()), tmp_path / "records.json")
+    left = whole.changed(by_row({"c.jpg": "1"}), {row_of("a.jpg")})
+    assert left.take([]) == []
+    assert [item.object_key for item in left.take([row_of("c.jpg"), row_of("b.jpg")])] == ["c.jpg", "b.jpg"]
+    for row in (row_of("a.jpg"), row_of("d.jpg")):
+        with pytest.raises(KeyError):
+            left.take([row_of("b.jpg"), row])
+        with pytest.raises(KeyError):
+            Records().take([row])

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from app.catalog.catalog import Catalog
-from app.settings import Settings
+from app.models.decoding import Picture, decode_image
+from app.settings import ImageSettings, Settings
 from app.storage.local import LocalStore
 from app.types import Vectors
 from indexer.cli import make_app
@@ -43,15 +44,15 @@ class GatedEmbedder:
         rows = np.stack([np.asarray(image, np.float32).ravel()[:DIMENSION] + 1 for image in images])
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
-    def shrink(self, image: Image.Image) -> Image.Image:
-        return image
+    def read(self, data: bytes, limits: ImageSettings) -> Picture:
+        return decode_image(data, limits)
 
 
 def assemble(settings: Settings) -> Parts:
     store = LocalStore.from_url(settings.storage.url)
     gate = Path(sys.argv[1])
     return Parts(
-        settings, store, Catalog(store, settings.index), Model(lambda: MODEL.fingerprint, lambda: GatedEmbedder(gate))
+        settings, store, Catalog(store, settings.index), Model(lambda: MODEL.fingerprint, lambda _: GatedEmbedder(gate))
     )
 
 

@@ -21,7 +21,7 @@ WIDTH = 77
 def assemble(settings: Settings) -> Parts:
     store = open_store(settings.storage)
     faults = Faults(Path(sys.argv[1]), waits_for_gate=WIDTH)
-    model = Model(lambda: MODEL.fingerprint, lambda: FaultyEmbedder(faults))
+    model = Model(lambda: MODEL.fingerprint, lambda _: FaultyEmbedder(faults))
     engine = RayEngine(FaultyRecipe(settings, faults))
     return Parts(settings, store, Catalog(store, settings.index), model, engine)
 

@@ -10,6 +10,8 @@ from PIL import Image
 from app.catalog.catalog import Catalog
 from app.catalog.changes import Snapshot
 from app.models.base import Embedder
+from app.models.calibration import Calibration
+from app.models.decoding import Picture
 from app.settings import ImageSettings, IndexSettings, ModelSettings, Settings, StorageSettings
 from app.storage.base import ObjectStore
 from app.types import ModelIdentity, Vectors, image_id_of, row_id
@@ -50,8 +52,8 @@ class CountingEmbedder:
         self.batches.append(len(images))
         return self._inner.encode_images(images)
 
-    def shrink(self, image: Image.Image) -> Image.Image:
-        return self._inner.shrink(image)
+    def read(self, data: bytes, limits: ImageSettings) -> Picture:
+        return self._inner.read(data, limits)
 
 
 def some_settings(url: str = "file://unused", *, max_bytes: int = 1 << 20, **index: float) -> Settings:
@@ -72,6 +74,8 @@ class Collection:
     settings: Settings = field(default_factory=some_settings)
     loaded: int = 0
     """How often the model was loaded."""
+    offered: Calibration | None = None
+    """What it could have been fitted to, the last time."""
     server: VectorServer | None = None
     """Where the vectors are kept; None for the store."""
 
@@ -113,6 +117,7 @@ class Collection:
         row: Vectors = self.snapshot().vectors.get([row_id(image_id_of(key))])[0]
         return row
 
-    def _load(self) -> Embedder:
+    def _load(self, calibration: Calibration | None) -> Embedder:
+        self.offered = calibration
         self.loaded += 1
         return self.embedder

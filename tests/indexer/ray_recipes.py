@@ -12,6 +12,8 @@ from PIL import Image
 
 from app.errors import ModelUnavailable, ObjectNotFound
 from app.models.base import Embedder
+from app.models.decoding import Picture, decode_image
+from app.settings import ImageSettings
 from app.storage.base import ObjectStore, StoredObject
 from app.types import ModelIdentity, Vectors
 from indexer.ray_workers import Recipe
@@ -50,8 +52,8 @@ class FaultyRecipe(Recipe):
             raise ModelUnavailable("This worker has no model.")
         return FaultyEmbedder(self.faults)
 
-    def shrinker(self) -> Callable[[Image.Image], Image.Image]:
-        return lambda image: image
+    def picture_reader(self) -> Callable[[bytes, ImageSettings], Picture]:
+        return decode_image
 
 
 class FaultyStore(WrappedStore):
@@ -90,8 +92,8 @@ class FaultyEmbedder:
         rows = np.stack([np.asarray(image, np.float32).ravel()[:DIMENSION] + 1 for image in images])
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
-    def shrink(self, image: Image.Image) -> Image.Image:
-        return image
+    def read(self, data: bytes, limits: ImageSettings) -> Picture:
+        return decode_image(data, limits)
 
 
 def _die_once(mark: Path) -> None:

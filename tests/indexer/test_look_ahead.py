@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ObjectNotFound
+from app.models.decoding import Picture, decode_image
 from app.settings import ImageSettings
 from app.storage.base import ObjectInfo, StoredObject
 from app.storage.local import LocalStore
@@ -63,7 +64,7 @@ def infos(store: CountingStore) -> list[ObjectInfo]:
 
 
 def look_ahead(store: CountingStore, *, limit: int, readers: int = 4, max_decoded_bytes: int = 1 << 30) -> LookAhead:
-    reader = Reader(store, ImageSettings(), frozenset(), lambda image: image)
+    reader = Reader(store, ImageSettings(), frozenset(), decode_image)
     return LookAhead(reader, infos(store), readers=readers, limit=limit, max_decoded_bytes=max_decoded_bytes)
 
 
@@ -160,19 +161,19 @@ def test_leaving_early_waits_for_no_read(store: CountingStore) -> None:
 
 
 def test_an_unexpected_error_reaches_the_consumer(store: CountingStore) -> None:
-    def shrink(image: object) -> object:
+    def read(data: bytes, limits: ImageSettings) -> Picture:
         raise ZeroDivisionError
 
-    reader = Reader(store, ImageSettings(), frozenset(), shrink)  # type: ignore[arg-type]
+    reader = Reader(store, ImageSettings(), frozenset(), read)
     with pytest.raises(ZeroDivisionError), LookAhead(reader, infos(store), readers=2, limit=4) as ahead:
         list(ahead)
 
 
 def test_a_picture_for_which_memory_lacks_is_tried_another_time(store: CountingStore) -> None:
-    def shrink(image: object) -> object:
+    def read(data: bytes, limits: ImageSettings) -> Picture:
         raise MemoryError
 
-    reader = Reader(store, ImageSettings(), frozenset(), shrink)  # type: ignore[arg-type]
+    reader = Reader(store, ImageSettings(), frozenset(), read)
     with LookAhead(reader, infos(store)[:1], readers=1, limit=1) as ahead:
         (failure,) = outcomes(ahead)
     assert isinstance(failure, Failure)
@@ -184,7 +185,7 @@ def test_objects_that_are_gone_need_no_decoding(store: CountingStore) -> None:
     store.inner.delete("03.png")
     with pytest.raises(ObjectNotFound):
         store.get("03.png")
-    reader = Reader(store, ImageSettings(), frozenset(), lambda image: image)
+    reader = Reader(store, ImageSettings(), frozenset(), decode_image)
     with LookAhead(reader, listed[:5], readers=2, limit=5) as ahead:
         found = list(outcomes(ahead))
     assert found[3] == Gone("03.png")

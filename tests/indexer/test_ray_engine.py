@@ -95,7 +95,7 @@ class Bucket:
         stop: Callable[[], bool] = lambda: False,
     ) -> Report:
         used = store or self.store
-        model = Model(lambda: MODEL.fingerprint, lambda: FaultyEmbedder(Faults(self.faults.folder)))
+        model = Model(lambda: MODEL.fingerprint, lambda _: FaultyEmbedder(Faults(self.faults.folder)))
         parts = Parts(self.settings, used, Catalog(used, self.settings.index), model)
         if engine == "ray":
             ray = RayEngine(FaultyRecipe(self.settings, self.faults))
@@ -145,20 +145,20 @@ def some_pictures(store: LocalStore, count: int = 24) -> None:
 def test_the_command_line_gives_the_plain_engines_result_and_report(
     joined: None, tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A first run, one over new, changed, moved, copied, broken, gone and unchanged pictures, and a rebuild."""
+    """A first run, and one over new, changed, moved, copied, broken, gone and unchanged pictures."""
     stores = {}
     monkeypatch.setenv("MODEL", str(model_folder))
     monkeypatch.setenv("INDEX_BATCH_SIZE", "4")
 
-    def run(engine: str, *options: str) -> dict[str, Any]:
+    def run(engine: str) -> dict[str, Any]:
         monkeypatch.setenv("STORAGE_URL", f"file://{tmp_path}/{engine}")
-        result = CliRunner().invoke(make_app(), ["--engine", engine, *options])
+        result = CliRunner().invoke(make_app(), ["--engine", engine])
         assert result.exit_code == 0, result.output
         report: dict[str, Any] = json.loads(result.stdout)
         return report
 
-    def compare(*options: str) -> dict[str, Any]:
-        ours, theirs = run("ray", *options), run("plain", *options)
+    def compare() -> dict[str, Any]:
+        ours, theirs = run("ray"), run("plain")
         assert comparable(ours) == comparable(theirs)
         ours_loaded, theirs_loaded = (Catalog(stores[name], IndexSettings()).load() for name in ("ray", "plain"))
         assert ours_loaded is not None
@@ -189,7 +189,18 @@ def test_the_command_line_gives_the_plain_engines_result_and_report(
         store.put("broken/0.jpg", png(61))
     second = compare()
     assert (second["changed"], second["moved"], second["embedded"], second["reused"]) == (1, 1, 3, 3)
-    assert compare("--rebuild")["embedded"] == 20
+
+
+def test_a_rebuild_embeds_everything_again_as_the_plain_engine_does(joined: None, tmp_path: Path) -> None:
+    ours, theirs = Bucket(tmp_path / "ours"), Bucket(tmp_path / "theirs")
+    for bucket in (ours, theirs):
+        some_pictures(bucket.store, 9)
+        bucket.store.put("copy.png", png(5, (12 + 5, 9)))
+        bucket.run("plain")
+    report = ours.run("ray", Options(rebuild=True))
+    assert comparable(report) == comparable(theirs.run("plain", Options(rebuild=True)))
+    assert report.embedded == 9
+    assert_same_index(ours.snapshot(), theirs.snapshot())
 
 
 def test_a_killed_worker_costs_no_picture(joined: None, tmp_path: Path) -> None:

@@ -29,10 +29,10 @@ from app.errors import (
     ShrinkRefused,
     StorageUnavailable,
 )
-from app.models.decoding import decode_image
+from app.models.decoding import Picture, decode_image
 from app.models.embedder import DualEncoder
 from app.models.runtimes import load_embedder
-from app.settings import ModelSettings
+from app.settings import ImageSettings, ModelSettings
 from app.storage.base import ObjectInfo, StoredObject
 from app.storage.local import LocalStore
 from app.types import Skip, Vectors, image_id_of
@@ -117,7 +117,7 @@ def test_a_record_says_what_is_under_the_key(collection: Collection, real_embedd
     assert (record.image_id, record.object_key) == (image_id_of("nature/a.png"), "nature/a.png")
     assert (record.etag, record.size_bytes, record.modified_at) == (listed.etag, len(data), listed.modified_at)
     assert (record.width, record.height) == (30, 20)
-    image = decode_image(data, max_bytes=1 << 20, max_pixels=1000)
+    image = decode_image(data, ImageSettings(max_bytes=1 << 20, max_pixels=1000)).image
     np.testing.assert_allclose(collection.vector("nature/a.png"), real_embedder.encode_images([image])[0], atol=1e-5)
 
 
@@ -574,8 +574,8 @@ class MoodyEmbedder(CountingEmbedder):
             raise self._error
         return super().encode_images(images)
 
-    def shrink(self, image: Image.Image) -> Image.Image:
-        return image  # Else its bytes would not be known again.
+    def read(self, data: bytes, limits: ImageSettings) -> Picture:
+        return decode_image(data, limits)  # In full, else its bytes would not be known again.
 
 
 def pixels(seed: int) -> bytes:
@@ -619,7 +619,7 @@ def test_pictures_that_the_model_refuses_are_named_and_the_others_are_indexed(
 
 def alone(collection: Collection, seed: int) -> Vectors:
     """The vector of one picture, embedded by itself."""
-    image = decode_image(png(seed), max_bytes=1 << 20, max_pixels=1000)
+    image = decode_image(png(seed), ImageSettings(max_bytes=1 << 20, max_pixels=1000)).image
     row: Vectors = collection.embedder.encode_images([image])[0]
     return row
 

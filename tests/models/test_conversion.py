@@ -14,8 +14,9 @@ from PIL import Image
 from app.errors import ModelUnavailable
 from app.models import conversion, runtimes
 from app.models.checkpoint import Checkpoint
-from app.models.conversion import MANIFEST, sample_pictures
+from app.models.conversion import sample_pictures
 from app.models.embedder import DualEncoder
+from app.models.kept import MANIFEST
 from app.models.runtimes import MEASURED, load_embedder
 from app.settings import ModelSettings
 
@@ -25,7 +26,11 @@ Load = Callable[..., DualEncoder]
 @pytest.fixture
 def load(tmp_path: Path) -> Load:
     def load(folder: Path, **settings: Any) -> DualEncoder:
-        return load_embedder(ModelSettings(name=str(folder), device="cpu", **{"cache": tmp_path / "cache"} | settings))
+        return load_embedder(
+            ModelSettings(
+                name=str(folder), device="cpu", **{"cache": tmp_path / "cache", "precision": "auto"} | settings
+            )
+        )
 
     return load
 
@@ -160,7 +165,10 @@ def test_bfloat16_that_would_change_the_vectors_is_left_alone(
     (converted / MEASURED).write_text('{"bf16": 0.99}')
     with caplog.at_level(logging.WARNING, "app"):
         assert load(tiny_clip).identity.precision == "fp32"
-    assert "in bf16 its vectors would stray too far (mean cosine 0.9900, at least 0.995 wanted)" in caplog.text
+    assert (
+        "does not run in bf16: its vectors would stray too far (mean cosine 0.9900, at least 0.995 wanted)"
+        in caplog.text
+    )
     asked_for = load(tiny_clip, precision="bf16").identity
     assert (asked_for.precision, asked_for.agreement) == ("bf16", 0.99)
 

@@ -1,5 +1,6 @@
 """The embedder on tiny models of every supported architecture, against a plain transformers forward."""
 
+import io
 import json
 import logging
 import shutil
@@ -20,7 +21,7 @@ from app.errors import ModelUnavailable
 from app.models.base import Embedder
 from app.models.embedder import FORWARD_SIZE, DualEncoder
 from app.models.runtimes import load_embedder
-from app.settings import ModelSettings
+from app.settings import ImageSettings, ModelSettings
 
 TEXTS = ["a photo of a dog", "black cat sleeping on the red sofa", "", "Old City at NIGHT", "qwerty é 漢字 🙂"]
 REFERENCE_PADDING = {"tiny_siglip": "max_length", "tiny_siglip2": "max_length"}
@@ -141,9 +142,13 @@ def test_text_that_is_no_unicode_is_embedded_all_the_same(tiny_clip: Path) -> No
     assert_unit_rows(load(tiny_clip).encode_texts(["\ud800 dog"]), 1, 16)
 
 
-def test_shrunken_pictures_have_the_same_vector(embedder: DualEncoder) -> None:
-    small = [embedder.shrink(picture) for picture in pictures()]
-    np.testing.assert_array_equal(embedder.encode_images(small), embedder.encode_images(pictures()))
+def test_pictures_that_were_read_have_the_vector_of_those_in_full(embedder: DualEncoder) -> None:
+    files = [_png(picture) for picture in pictures()]
+    small = [embedder.read(file, ImageSettings()) for file in files]
+    assert [(each.width, each.height) for each in small] == [picture.size for picture in pictures()]
+    np.testing.assert_array_equal(
+        embedder.encode_images([each.image for each in small]), embedder.encode_images(pictures())
+    )
 
 
 def test_the_identity_says_what_ran(tiny_clip: Path) -> None:
@@ -262,3 +267,9 @@ def test_published_siglip_tokenizers_load(tiny_siglip: Path, tmp_path: Path) -> 
     vectors = load(copy).encode_texts(["Red sofa!", "red sofa", "dog " * 99])
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
     assert vectors[0] @ vectors[2] < 0.999
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()

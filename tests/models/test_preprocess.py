@@ -18,14 +18,16 @@ from PIL import Image, ImageCms
 from transformers import AutoImageProcessor
 
 from app.errors import ImageTooLarge, InvalidImage, InvalidInput, UnsupportedImageType
+from app.models.checkpoint import DEMO_FOLDER
 from app.models.decoding import decode_image
 from app.models.preprocess import Preprocessor
+from app.settings import ImageSettings
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
 
 
 def decode(data: bytes, *, max_bytes: int = 10_000_000, max_pixels: int = 1_000_000) -> Image.Image:
-    return decode_image(data, max_bytes=max_bytes, max_pixels=max_pixels)
+    return decode_image(data, ImageSettings(max_bytes=max_bytes, max_pixels=max_pixels)).image
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -353,7 +355,7 @@ def model_folder(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 3), (2, 90), (90, 2), (64, 48), (33, 32), (32, 32), (700, 500)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 3), (2, 90), (90, 2), (64, 48), (33, 32), (32, 32), (700, 501), (48, 65)])
 def test_the_preprocessor_equals_transformers_own(model_folder: Path, size: tuple[int, int]) -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8))
     reference = AutoImageProcessor.from_pretrained(model_folder, backend="pil")([image], return_tensors="np")
@@ -384,3 +386,96 @@ def test_an_absurdly_long_picture_needs_no_absurd_memory(
     assert preprocess.shrink(image).width * preprocess.shrink(image).height < 500_000
     values = preprocess([image])["pixel_values"]
     assert values.shape == preprocess([picture()])["pixel_values"].shape
+
+
+def _scene(width: int, height: int) -> Image.Image:
+    """Smooth colours that differ everywhere."""
+    coarse = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
+    return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize(
+    ("needed", "decoded"),
+    [((400, 300), (400, 300)), ((266, 200), (400, 300)), ((130, 90), (200, 150)), ((20, 20), (100, 75))],
+)
+def test_a_jpeg_is_decoded_as_small_as_it_is_needed_with_some_to_spare(
+    needed: tuple[int, int], decoded: tuple[int, int]
+) -> None:
+    scene = _scene(800, 600)
+    read = decode_image(encoded(scene, "JPEG", quality=95), ImageSettings(), lambda size: needed)
+    assert (read.width, read.height) == (800, 600)
+    assert read.image.size == ((800, 600) if needed == (400, 300) else decoded)
+    assert_alike(read.image, scene.resize(read.image.size, Image.Resampling.BOX), within=3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_reduced_jpeg_is_upright_and_so_is_what_is_said_of_its_size(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(_scene(800, 400), "JPEG", quality=95, exif=exif)
+    full = decode_image(data, ImageSettings())
+    asked: list[tuple[int, int]] = []
+    reduced = decode_image(data, ImageSettings(), lambda size: asked.append(size) or (size[0] // 4, size[1] // 4))  # type: ignore[func-returns-value]
+    lying = orientation >= 5
+    assert asked == [(400, 800) if lying else (800, 400)] == [(full.width, full.height)]
+    assert (reduced.width, reduced.height) == (full.width, full.height) == full.image.size
+    assert reduced.image.size == ((200, 400) if lying else (400, 200))
+    assert_alike(reduced.image, full.image.resize(reduced.image.size, Image.Resampling.BOX), within=3)
+
+
+def test_other_formats_and_pictures_needed_in_full_are_not_reduced() -> None:
+    scene = _scene(800, 600)
+    assert decode_image(encoded(scene), ImageSettings(), lambda size: (20, 20)).image.size == (800, 600)
+    assert decode_image(encoded(scene, "JPEG"), ImageSettings(), lambda size: None).image.size == (800, 600)
+    assert decode_image(encoded(scene, "JPEG"), ImageSettings()).image.size == (800, 600)
+    small = encoded(_scene(500, 375), "JPEG")
+    assert decode_image(small, ImageSettings(), lambda size: (20, 20)).image.size == (500, 375)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpegs_of_every_kind_are_reduced(mode: str, progressive: bool) -> None:
+    scene = _scene(640, 480).convert(mode)
+    data = encoded(scene, "JPEG", quality=95, progressive=progressive)
+    reduced = decode_image(data, ImageSettings(), lambda size: (100, 75)).image
+    assert reduced.size == (160, 120)
+    assert_alike(reduced, decode_image(data, ImageSettings()).image.resize((160, 120), Image.Resampling.BOX), within=3)
+
+
+def test_a_large_photograph_is_read_as_its_small_copy(model_folder: Path) -> None:
+    """What the model sees differs by less than what saving it as a JPEG of good quality does."""
+    scene, preprocess = _scene(1024, 768), Preprocessor.from_pretrained(model_folder)
+    read = preprocess.read(encoded(scene, "JPEG", quality=95), ImageSettings())
+    assert (read.width, read.height) == (1024, 768)
+    small, full = preprocess([read.image]), preprocess([scene])
+    assert {name: array.shape for name, array in small.items()} == {name: array.shape for name, array in full.items()}
+    assert np.abs(small["pixel_values"] - full["pixel_values"]).mean() < 0.03
+
+
+def test_pixels_come_from_a_table_where_a_processor_looks_at_each_by_itself(
+    tiny_clip: Path, tiny_siglip: Path, tiny_siglip2: Path
+) -> None:
+    """That the numbers are those of transformers is the other test's; this one is about the fast way being taken."""
+    for folder, expected in ((tiny_clip, True), (tiny_siglip, True), (tiny_siglip2, False), (DEMO_FOLDER, True)):
+        preprocess = Preprocessor.from_pretrained(folder)
+        assert (preprocess._table is not None) == expected, folder.name
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"do_normalize": False},
+        {"do_rescale": False, "do_normalize": False},
+        {"crop_size": {"height": 20, "width": 31}},
+        {"crop_size": {"height": 60, "width": 60}},
+        {"do_center_crop": False, "size": {"height": 24, "width": 40}},
+        {"do_resize": False, "do_center_crop": False},
+        {"image_mean": [0.1, 0.7, 0.3], "image_std": [0.9, 0.2, 0.4]},
+    ],
+)
+def test_unusual_processors_give_what_transformers_makes_of_them(tiny_clip: Path, changed: dict[str, object]) -> None:
+    processor = AutoImageProcessor.from_pretrained(tiny_clip, backend="pil", **changed)
+    images = [_scene(48, 48), _scene(48, 48).rotate(90)]
+    result, reference = Preprocessor(processor)(images), processor(images, return_tensors="np")
+    assert result.keys() == reference.keys()
+    np.testing.assert_array_equal(result["pixel_values"], reference["pixel_values"])

@@ -13,7 +13,7 @@ from app.errors import InvalidImage
 from app.models.decoding import decode_image
 from app.models.embedder import DualEncoder
 from app.models.runtimes import load_embedder
-from app.settings import ModelSettings
+from app.settings import ImageSettings, ModelSettings
 
 SHARED = Path(__file__).parents[2] / ".." / "shared"
 MODEL = SHARED / "models" / "mini-dual-encoder"
@@ -34,7 +34,7 @@ def embedder() -> DualEncoder:
 
 
 def read(path: Path) -> Image.Image:
-    return decode_image(path.read_bytes(), max_bytes=20_000_000, max_pixels=100_000_000)
+    return decode_image(path.read_bytes(), ImageSettings()).image
 
 
 def captioned(count: int) -> Iterator[tuple[Path, str]]:
@@ -48,7 +48,7 @@ def captioned(count: int) -> Iterator[tuple[Path, str]]:
 
 def test_captions_find_their_photographs(embedder: DualEncoder) -> None:
     paths, captions = zip(*captioned(200), strict=True)
-    images = embedder.encode_images([embedder.shrink(read(path)) for path in paths])
+    images = embedder.encode_images([embedder.read(path.read_bytes(), ImageSettings()).image for path in paths])
     scores = embedder.encode_texts(captions) @ images.T
     ranks = (scores > scores.diagonal()[:, None]).sum(axis=1)
     assert (ranks < 10).mean() > 0.7  # measured 1.0; by chance 0.05
@@ -67,15 +67,15 @@ def test_the_eight_orientations_of_one_photograph_have_one_vector(embedder: Dual
         buffer = io.BytesIO()
         stored = upright.transpose(Image.Transpose[turn]) if turn else upright
         stored.save(buffer, "PNG", exif=exif, compress_level=1)
-        variants.append(decode_image(buffer.getvalue(), max_bytes=20_000_000, max_pixels=10_000_000))
+        variants.append(decode_image(buffer.getvalue(), ImageSettings()).image)
     vectors = embedder.encode_images(variants)
     np.testing.assert_allclose(vectors, np.tile(vectors[0], (8, 1)), atol=1e-5)
     assert vectors[0] @ embedder.encode_images([upright.transpose(Image.Transpose.ROTATE_180)])[0] < 0.99
 
 
 def test_a_query_picture_gets_the_vector_that_the_index_has(embedder: DualEncoder) -> None:
-    pictures = [read(path) for path, _ in captioned(9)]
-    indexed = embedder.encode_images([embedder.shrink(picture) for picture in pictures])
+    pictures = [embedder.read(path.read_bytes(), ImageSettings()).image for path, _ in captioned(9)]
+    indexed = embedder.encode_images(pictures)
     queried = np.concatenate([embedder.encode_images([picture]) for picture in pictures])
     np.testing.assert_allclose(queried, indexed, atol=2e-5)
 
@@ -85,4 +85,4 @@ def test_truncated_photographs_are_invalid() -> None:
     data = path.read_bytes()
     for length in (100, 1000, len(data) // 2, len(data) - 500):
         with pytest.raises(InvalidImage):
-            decode_image(data[:length], max_bytes=20_000_000, max_pixels=10_000_000)
+            decode_image(data[:length], ImageSettings())

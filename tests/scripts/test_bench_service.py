@@ -22,4 +22,5 @@ def test_both_services_are_asked_by_one_client_and_by_many(tmp_path: Path) -> No
     ]  # fmt: skip
     assert all(float(row[2]) > 0 and 0 < float(row[3]) <= float(row[4]) for row in rows)
     assert "| in process, no HTTP | 1 |" in done.stdout
-    assert not list(tmp_path.iterdir())
+    assert "Memory of the service: its own " in done.stdout
+    assert not list(tmp_path.glob("image2search*"))

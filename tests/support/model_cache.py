@@ -1,4 +1,7 @@
-"""One MODEL_CACHE for a whole test run, its workers and the processes they start: each model is converted once."""
+"""One MODEL_CACHE for a whole test run, its workers and the processes they start: each model is converted once.
+
+And one arithmetic, whatever the machine has: a test that is about another one asks for it.
+"""
 
 import os
 import shutil
@@ -12,6 +15,7 @@ _made: list[str] = []
 
 def pytest_configure(config: pytest.Config) -> None:
     """In the process that starts the workers, which inherit the variable."""
+    os.environ.setdefault("PRECISION", "fp32")
     if _VARIABLE not in os.environ:
         _made.append(tempfile.mkdtemp(prefix="image2search-models-"))
         os.environ[_VARIABLE] = _made[0]

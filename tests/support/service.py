@@ -21,7 +21,8 @@ from app.catalog.catalog import Catalog
 from app.catalog.changes import Changes
 from app.main import create_app
 from app.models.base import Embedder
-from app.settings import IndexSettings, Settings, StorageSettings
+from app.models.decoding import Picture, decode_image
+from app.settings import ImageSettings, IndexSettings, Settings, StorageSettings
 from app.storage.base import ObjectStore
 from app.storage.local import LocalStore
 from app.types import ImageRecord, ModelIdentity, Vectors, hash_content, image_id_of
@@ -54,8 +55,8 @@ class FakeEmbedder:
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         return np.stack([_row(image.resize((8, 8)).tobytes()) for image in images])
 
-    def shrink(self, image: Image.Image) -> Image.Image:
-        return image
+    def read(self, data: bytes, limits: ImageSettings) -> Picture:
+        return decode_image(data, limits)
 
 
 class GatedEmbedder(FakeEmbedder):

@@ -1,0 +1,25 @@
+"""The comparison of ways from files to an index runs from start to end, on a tiny model."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scripts.bench_index import main
+from tests.support.tiny_models import build_tiny_clip
+
+
+def test_a_whole_run_is_measured_beside_a_plain_loop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(model=str(build_tiny_clip(tmp_path / "clip")), count=5, batch=2, rounds=2, precision="fp32", threads=1)
+    printed = capsys.readouterr().out
+    rows = {
+        row[0].strip(): [cell.strip() for cell in row[1:]]
+        for row in (line.split("|")[1:-1] for line in printed.splitlines() if re.match(r"\| \w", line))
+    }
+    plain = rows["transformers, PyTorch fp32"]
+    whole = rows["ours, fp32 in openvino-cpu: the whole run"]
+    alone = rows["ours, fp32 in openvino-cpu: encoding alone"]
+    assert (plain[1], alone[2], alone[3]) == ("1.00", "1.00", "100 %")
+    assert 0 < float(whole[0]) < float(alone[0]), "a run does more than encode, in the second round too"
+    assert 0 < int(whole[3].removesuffix(" %")) < 100
+    assert re.search(r"Reading a picture: .* in full, .* reduced; cosine between the vectors [01]\.\d{4}", printed)
