@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
 .PHONY: demo serve index test check lint format clean
 
@@ -54,5 +54,5 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 .venv-milvus/.ready: | $(VENV)/bin/python
 	@echo "Installing a Milvus server for the tests into .venv-milvus (once)..."
 	@$(PYTHON) -m venv .venv-milvus
-	@.venv-milvus/bin/python -m pip install --quiet --disable-pip-version-check 'milvus==2.3.5' 'pymilvus==2.4.9' 'setuptools<80' 'marshmallow<4'
+	@.venv-milvus/bin/python -m pip install --quiet --disable-pip-version-check --no-compile 'milvus==2.3.5' 'pymilvus==2.4.9' 'setuptools<80' 'marshmallow<4'
 	@touch $@

@@ -114,6 +114,6 @@ def assemble(settings: Settings) -> Parts:
     store = bootstrap.open_store(settings.storage)
     model = Model(
         lambda: find_checkpoint(settings.model).fingerprint(),
-        lambda calibration: bootstrap.load_embedder(settings.model, calibration),
+        lambda calibration: bootstrap.load_embedder(settings.model, calibration, for_batches=True),
     )
     return Parts(settings, store, bootstrap.open_catalog(settings, store), model)

@@ -17,7 +17,8 @@ from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from app.errors import AppError, InvalidSettings, ModelUnavailable, ObjectNotFound
-from app.settings import ModelSettings
+from app.models.decoding import Picture
+from app.settings import ImageSettings, ModelSettings
 from app.storage.base import ObjectInfo, ObjectStore
 from app.types import ImageRecord, Skip
 from indexer.harvest import Harvest, Harvester
@@ -112,7 +113,7 @@ class RayPipeline:
         Raises AppError and what nobody expected; `harvest` holds what was done before.
         """
         unseen = {info.key for info in objects}
-        parcels = _Parcels(partial(self._dataset, objects))
+        parcels = _Parcels(partial(self._dataset, objects, self._recipe.picture_reader()))
         try:
             with parcels:
                 for parcel in parcels:
@@ -127,7 +128,7 @@ class RayPipeline:
                 _stop_ray()
         self._settle(unseen)
 
-    def _dataset(self, objects: Sequence[ObjectInfo]) -> "Dataset":
+    def _dataset(self, objects: Sequence[ObjectInfo], read: Callable[[bytes, ImageSettings], Picture]) -> "Dataset":
         import ray
 
         index = self._recipe.settings.index
@@ -138,7 +139,7 @@ class RayPipeline:
         return (
             ray.data.from_items(items, override_num_blocks=math.ceil(len(items) / block_size))
             .map_batches(
-                ReadStage(self._recipe, partial(_claim, ledger)),
+                ReadStage(self._recipe, read, partial(_claim, ledger)),
                 batch_size=min(READ_TOGETHER, block_size),  # a larger one would merge blocks first
                 num_cpus=1,
                 memory=READ_MEMORY,

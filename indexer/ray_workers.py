@@ -64,14 +64,14 @@ class Recipe:
         """Raises ModelUnavailable."""
         from app.bootstrap import load_embedder
 
-        return load_embedder(self.settings.model)
+        return load_embedder(self.settings.model, for_batches=True)
 
     def picture_reader(self) -> Callable[[bytes, ImageSettings], Picture]:
-        """The model's own, without its weights. Raises ModelUnavailable."""
+        """The model's own, without its weights. Picklable. Raises ModelUnavailable."""
         from app.models.checkpoint import find_checkpoint
-        from app.models.preprocess import Preprocessor
+        from app.models.original import Original
 
-        return Preprocessor.from_pretrained(find_checkpoint(self.settings.model).folder).read
+        return Original(find_checkpoint(self.settings.model)).prepare.images.read
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +123,13 @@ class Ledger:
 class ReadStage:
     """`ObjectInfo` in, `Row` out, in as many tasks as there are CPUs to spare: fetch, hash, decode."""
 
-    def __init__(self, recipe: Recipe, claim: Callable[[Sequence[tuple[str, str]]], list[bool]]) -> None:
-        self._recipe = recipe
-        self._claim = claim
+    def __init__(
+        self,
+        recipe: Recipe,
+        read: Callable[[bytes, ImageSettings], Picture],
+        claim: Callable[[Sequence[tuple[str, str]]], list[bool]],
+    ) -> None:
+        self._recipe, self._picture_reader, self._claim = recipe, read, claim
 
     def __call__(self, batch: Batch) -> Batch:
         try:
@@ -134,7 +138,7 @@ class ReadStage:
             return packed([Parcel(error=_picklable(error))])
 
     def _read(self, infos: Sequence[ObjectInfo]) -> list[Row]:
-        reader = _reader(self._recipe)
+        reader = Reader(_store(self._recipe), self._recipe.settings.image, (), self._picture_reader)
         with ThreadPoolExecutor(self._recipe.settings.index.readers) as threads:
             fetched = list(zip(infos, threads.map(reader.fetch, infos), strict=True))
         contents = [
@@ -225,9 +229,9 @@ def unpacked(batch: Batch) -> list[Any]:
 
 
 @lru_cache(maxsize=1)
-def _reader(recipe: Recipe) -> Reader:
+def _store(recipe: Recipe) -> ObjectStore:
     """One for each worker process."""
-    return Reader(recipe.open_store(), recipe.settings.image, (), recipe.picture_reader())
+    return recipe.open_store()
 
 
 def _picklable(error: Exception) -> Exception:

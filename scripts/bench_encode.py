@@ -25,11 +25,13 @@ from rich.console import Console
 from app.models.base import ModelInputs, Towers
 from app.models.calibration import sample_calibration
 from app.models.checkpoint import Checkpoint, find_checkpoint
-from app.models.conversion import Converter, cosines, sample_pictures
-from app.models.openvino_towers import OpenVinoTowers, can_bfloat16
-from app.models.preparation import Preparation
+from app.models.conversion import Converter
+from app.models.likeness import cosines, sample_pictures
+from app.models.machine import can_bfloat16
+from app.models.openvino_towers import OpenVinoTowers
+from app.models.original import Original
 from app.models.quantization import NotQuantizable, find_or_quantize
-from app.models.torch_towers import TorchTowers, load_model
+from app.models.torch_towers import TorchTowers
 from app.settings import ModelSettings
 from app.types import Vectors
 from scripts.bench.architectures import named
@@ -121,10 +123,10 @@ def _median_s(act: Callable[[], object], seconds: float) -> float:
 
 
 def runners(
-    checkpoint: Checkpoint, prepare: Preparation, workplace: Path, images: ModelInputs, threads: int
+    checkpoint: Checkpoint, original: Original, workplace: Path, images: ModelInputs, threads: int
 ) -> list[Runner]:
     """Everything that runs on this machine, the plain loop first."""
-    model = load_model(checkpoint).eval()
+    model, prepare = original.load_model().eval(), original.prepare
     found = [Runner("transformers, PyTorch fp32", TorchTowers(model, "cpu", "fp32"))]
     if can_bfloat16():
         found.append(Runner("PyTorch bf16 (autocast)", TorchTowers(model, "cpu", "bf16")))
@@ -135,14 +137,24 @@ def runners(
     except ImportError:
         say("onnx and onnxruntime are not installed: left out")
     say("converting to OpenVINO")
-    folder = Converter(checkpoint.fingerprint(), prepare, lambda: model).find_or_convert(workplace)
-    found.append(Runner("ours, OpenVINO fp32", OpenVinoTowers.load(folder, "fp32", threads=threads)))
+    converted = Converter(checkpoint.fingerprint(), original).find_or_convert(workplace)
+    found.append(
+        Runner("ours, OpenVINO fp32", OpenVinoTowers.load(converted.folder, "fp32", threads=threads, for_batches=True))
+    )
     if can_bfloat16():
-        found.append(Runner("ours, OpenVINO bf16", OpenVinoTowers.load(folder, "bf16", threads=threads)))
+        found.append(
+            Runner(
+                "ours, OpenVINO bf16", OpenVinoTowers.load(converted.folder, "bf16", threads=threads, for_batches=True)
+            )
+        )
     say("fitting 8-bit arithmetic to the sample pictures")
     try:
-        quantized = find_or_quantize(folder, prepare, sample_calibration(), against="fp32", threads=threads)
-        found.append(Runner("ours, OpenVINO int8", OpenVinoTowers.load(quantized.folder, "int8", threads=threads)))
+        quantized = find_or_quantize(converted, sample_calibration(), against="fp32", threads=threads)
+        found.append(
+            Runner(
+                "ours, OpenVINO int8", OpenVinoTowers.load(quantized.folder, "int8", threads=threads, for_batches=True)
+            )
+        )
     except NotQuantizable as error:
         say(f"int8 is left out: {error}")
     return found
@@ -180,10 +192,11 @@ def main(
         workplace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="image2search-bench-")))
         name = named(model, workplace)
         checkpoint = find_checkpoint(ModelSettings(name=name))
-        prepare = Preparation.of(checkpoint)
+        original = Original(checkpoint)
+        prepare = original.prepare
         pictures = (sample_pictures() * batch)[:batch]
         images, text = prepare.images(pictures), prepare.texts([WORDS])
-        found = runners(checkpoint, prepare, workplace, images, threads)
+        found = runners(checkpoint, original, workplace, images, threads)
         truth = found[0].towers.encode_images(images)
         for each in found:
             each.cosine = float(cosines(each.towers.encode_images(images), truth).min())

@@ -34,8 +34,7 @@ from app.models.calibration import SAMPLES, Calibration, spread
 from app.models.checkpoint import Checkpoint, find_checkpoint
 from app.models.decoding import decode_image
 from app.models.embedder import DualEncoder
-from app.models.preparation import Preparation
-from app.models.torch_towers import load_model
+from app.models.original import Original
 from app.settings import ImageSettings, IndexSettings, ModelSettings, Settings, StorageSettings
 from app.types import Vectors
 from indexer.parts import Model, Parts
@@ -130,7 +129,8 @@ def ways(
 ) -> list[Way]:
     """Everything that runs on this machine, the plain loop first."""
     processor: Any = AutoImageProcessor.from_pretrained(checkpoint.folder, backend="pil")
-    network = load_model(checkpoint).eval()
+    original = Original(checkpoint)
+    network = original.load_model().eval()
 
     def plain(pictures: list[Image.Image]) -> None:
         with torch.inference_mode():
@@ -152,7 +152,7 @@ def ways(
     except (ImportError, ValueError) as error:
         say(f"sentence-transformers is left out: {error}")
     try:
-        prepare = Preparation.of(checkpoint)
+        prepare = original.prepare
         pair = prepare.texts(["a", "b"]), prepare.images([Image.new("RGB", SIZE)] * 2)
         onnx = OnnxTowers(network, workplace, *pair, settings.model.threads)
         found.append(
@@ -247,7 +247,7 @@ def main(
             index=IndexSettings(),
         )
         own = Calibration("these pictures", True, lambda: map(Path.read_bytes, paths))
-        embedder = bootstrap.load_embedder(settings.model, own)
+        embedder = bootstrap.load_embedder(settings.model, own, for_batches=True)
         assert isinstance(embedder, DualEncoder)
         read = reduction(embedder, paths[:100])
         found = ways(checkpoint, settings, embedder, workplace, paths, batch)

@@ -3,8 +3,9 @@
     python -m scripts.bench_service --model vit-b-32 --count 100000
 
 The service runs as it is installed, as a process of its own over a folder with `--count` made-up vectors. Every query
-is another text, but for the row `asked before`. Its rival is itself with one text a pass (BATCH_MAX_SIZE=1); both run
-at the same time and are asked by turns. `in process` is what a search cannot do without: tokens, model, vector search.
+is another text, but for the row `asked before`. Its rival is itself with one text a pass (BATCH_MAX_SIZE=1). `in
+process` is what a search cannot do without: tokens, model, vector search. All are there at the same time and are asked
+by turns.
 """
 
 import asyncio
@@ -15,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count as counting
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +31,7 @@ from rich.console import Console
 
 from app.bootstrap import load_embedder, open_catalog, open_store
 from app.catalog.changes import Changes
+from app.models.base import Embedder
 from app.models.checkpoint import find_checkpoint
 from app.settings import Settings, load_settings
 from app.types import ModelIdentity
@@ -51,6 +54,8 @@ class Asked:
 
     name: str
     clients: int
+    ask: Callable[[float], tuple[float, list[float]]]
+    """For so many seconds: answers a second, and the milliseconds of each."""
     per_s: list[float] = field(default_factory=list)
     ms: list[list[float]] = field(default_factory=list)
 
@@ -123,6 +128,10 @@ def _ready(process: "subprocess.Popen[str]") -> str:
     return address
 
 
+def over_http(service: Service, queries: Iterator[str], clients: int) -> Callable[[float], tuple[float, list[float]]]:
+    return lambda seconds: asyncio.run(ask(service.address, queries, clients, seconds))
+
+
 async def ask(address: str, queries: Iterator[str], clients: int, seconds: float) -> tuple[float, list[float]]:
     """Answers a second, and the milliseconds of each, from so many clients that ask one thing after the other."""
     host, _, port = address.removeprefix("http://").partition(":")
@@ -156,18 +165,24 @@ async def _client(host: str, port: int, queries: Iterator[str], until: float) ->
     return times
 
 
-def in_process(settings: Settings, queries: Iterator[str], rounds: int) -> float:
-    """Median milliseconds of tokens, model and vector search alone."""
-    embedder = load_embedder(settings.model)
-    snapshot = open_catalog(settings, open_store(settings.storage)).load()
-    assert snapshot is not None
-    times = []
-    for _ in range(rounds * 40):
-        text = next(queries)
+class Alone:
+    """What a search cannot do without, in this process: tokens, model and vector search."""
+
+    def __init__(self, settings: Settings, embedder: Embedder) -> None:
+        snapshot = open_catalog(settings, open_store(settings.storage)).load()
+        assert snapshot is not None
+        self._embedder, self._snapshot = embedder, snapshot
+
+    def ask(self, queries: Iterator[str], seconds: float) -> tuple[float, list[float]]:
+        """As `ask`, one search after the other."""
+        times = []
         began = time.perf_counter()
-        snapshot.search(embedder.encode_texts([text]), 10)
-        times.append((time.perf_counter() - began) * 1000)
-    return statistics.median(times)
+        while time.perf_counter() < began + seconds:
+            text = next(queries)
+            asked = time.perf_counter()
+            self._snapshot.search(self._embedder.encode_texts([text]), 10)
+            times.append((time.perf_counter() - asked) * 1000)
+        return len(times) / (time.perf_counter() - began), times
 
 
 def file_mb(settings: Settings) -> tuple[float, float]:
@@ -179,12 +194,11 @@ def file_mb(settings: Settings) -> tuple[float, float]:
     return model / 2**20, index / 2**20
 
 
-def table(asked: Sequence[Asked], alone_ms: float) -> str:
+def table(asked: Sequence[Asked]) -> str:
     lines = ["| | clients | answers/s | p50, ms | p99, ms |", "|---|---|---|---|---|"]
     for each in asked:
         per_s = statistics.median(each.per_s)
         lines.append(f"| {each.name} | {each.clients} | {per_s:.0f} | {each.p(0.5):.2f} | {each.p(0.99):.2f} |")
-    lines.append(f"| in process, no HTTP | 1 | {1000 / alone_ms:.0f} | {alone_ms:.2f} | |")
     return "\n".join(lines)
 
 
@@ -204,29 +218,31 @@ def main(
         os.environ.update(environment)
         settings = load_settings()
         say("loading the model, publishing the index")
-        publish(settings, load_embedder(settings.model).identity, count)
+        embedder = load_embedder(settings.model)
+        publish(settings, embedder.identity, count)
         ours, rival = stack.enter_context(services(environment, environment | {"BATCH_MAX_SIZE": "1"}))
         fresh = texts()
         again = iter(lambda: "a red boat by the sea", None)
+        alone = Alone(settings, embedder)
         ways = [
-            (Asked("ours", 1), ours.address, fresh), (Asked("ours", clients), ours.address, fresh),
-            (Asked("batching off", 1), rival.address, fresh), (Asked("batching off", clients), rival.address, fresh),
-            (Asked("ours, asked before", 1), ours.address, again),
-            (Asked("ours, asked before", clients), ours.address, again),
-        ]  # fmt: skip
-        for _, address, queries in ways:
-            asyncio.run(ask(address, queries, 4, 0.5))
+            Asked("in process, no HTTP", 1, partial(alone.ask, fresh)),
+            *(Asked("ours", number, over_http(ours, fresh, number)) for number in (1, clients)),
+            *(Asked("batching off", number, over_http(rival, fresh, number)) for number in (1, clients)),
+            *(Asked("ours, asked before", number, over_http(ours, again, number)) for number in (1, clients)),
+        ]
+        for way in ways:
+            way.ask(0.5)
         for number in range(rounds):
-            for way, address, queries in ways:
+            for way in ways:
                 say(f"round {number + 1} of {rounds}: {way.name}, {way.clients} clients")
-                per_s, times = asyncio.run(ask(address, queries, way.clients, seconds))
+                per_s, times = way.ask(seconds)
                 way.per_s.append(per_s)
                 way.ms.append(times)
-        alone_ms, (own_mb, mapped_mb) = in_process(settings, fresh, rounds), ours.memory_mb()
+        own_mb, mapped_mb = ours.memory_mb()
         model_mb, index_mb = file_mb(settings)
     print(machine("torch", "transformers", "openvino", "faiss-cpu", "fastapi", "uvicorn"))
     print(f"{model}, {count:,} vectors\n")
-    print(table([way for way, _, _ in ways], alone_ms))
+    print(table(ways))
     print(
         f"\nMemory of the service: its own {own_mb:,.0f} MB, {own_mb / (model_mb + index_mb):.2f} times the model in"
         f" fp32 ({model_mb:,.0f} MB) and the index ({index_mb:,.0f} MB); and {mapped_mb:,.0f} MB of mapped files."

@@ -7,13 +7,11 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
-
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
 from app.errors import ModelUnavailable
 from app.models.decoding import PREPROCESSING_VERSION
@@ -110,6 +108,17 @@ class Checkpoint:
     def unavailable(self, problem: str) -> ModelUnavailable:
         return ModelUnavailable(f"The model {self.name} can't be used: {problem}. {REMEDY}")
 
+    @contextmanager
+    def translating(self, what: str) -> Iterator[None]:
+        """Whatever is raised over the model's files, as `ModelUnavailable`."""
+        try:
+            yield
+        except ModelUnavailable:
+            raise
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise self.unavailable(f"{what} can't be loaded ({lines[0]})") from error
+
     def _has(self, names: tuple[str, ...]) -> bool:
         return any((self.folder / name).is_file() for name in names)
 
@@ -134,35 +143,10 @@ def find_checkpoint(settings: ModelSettings) -> Checkpoint:
         return Checkpoint(folder.resolve().name, folder)
     if folder.is_absolute() or settings.name.startswith(("~", ".")):
         raise ModelUnavailable(f"MODEL={settings.name} is no folder on this machine. {REMEDY}")
-    return _from_hub(settings.name, settings.revision)
+    from app.models import hub  # its library takes most of a second to import, and folders need none of it
 
-
-def _from_hub(name: str, revision: str) -> Checkpoint:
-    """What the cache holds of this revision, else the hub: a model once fetched starts without a network."""
-    try:
-        folder = _fetch(name, revision, ["*.json", "*.txt", "*.model", "*.safetensors"])
-        if not any(folder.glob("*.safetensors")):
-            folder = _fetch(name, revision, ["*.json", "*.txt", "*.model", "pytorch_model*.bin"])
-    except HFValidationError as error:
-        raise ModelUnavailable(f"MODEL={name} is neither a folder nor a possible name on the hub. {REMEDY}") from error
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelUnavailable(
-            f"The model {name} at revision {revision} was not found. Tried: a folder of that name, the local Hugging"
-            f" Face cache (HF_HOME), and the hub, which answered: {reason.removeprefix('Got: ')}."
-            " Set MODEL to a folder that holds the model, HF_HOME to a cache that does, MODEL_REVISION to a revision"
-            " that exists, HF_TOKEN for a private model, or HF_ENDPOINT for a mirror."
-        ) from error
-    return Checkpoint(f"{name}@{folder.name[:12]}", folder)
-
-
-def _fetch(name: str, revision: str, patterns: list[str]) -> Path:
-    fetch = partial(snapshot_download, name, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"])
-    try:
-        return Path(fetch(local_files_only=True))
-    except LocalEntryNotFoundError:
-        logger.info("looking for the model %s at revision %s on the hub", name, revision)
-        return Path(fetch())
+    folder = hub.fetch(settings.name, settings.revision)
+    return Checkpoint(f"{settings.name}@{folder.name[:12]}", folder)
 
 
 def _hash_file(path: Path) -> str:

@@ -11,7 +11,6 @@ from app.models.base import ModelInputs, Towers
 from app.models.checkpoint import Checkpoint
 from app.models.decoding import Picture
 from app.models.preparation import Preparation
-from app.models.quiet import translated
 from app.settings import ImageSettings
 from app.types import ModelIdentity, Vectors
 
@@ -28,7 +27,7 @@ class DualEncoder:
         """Raises ModelUnavailable when the towers don't fit together."""
         self._prepare, self._towers = prepare, towers
         self._name, self.notice = checkpoint.name, checkpoint.notice
-        with translated(checkpoint, "a first text and picture"):
+        with checkpoint.translating("a first text and picture"):
             dimension = self._probe()
         self.identity = ModelIdentity(
             name=checkpoint.name,

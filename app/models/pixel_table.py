@@ -4,13 +4,14 @@ The same numbers to the last bit as transformers' own rescaling and normalising,
 contiguous buffer; a processor that does more than that to pixels gets no table.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.models.base import ModelInputs
 from app.models.decoding import Size
 
 
@@ -23,7 +24,7 @@ class PixelTable:
 
     @classmethod
     def of(cls, processor: Any) -> "PixelTable | None":
-        """None unless the processor only resizes, crops the middle and maps each pixel by itself."""
+        """None unless the processor resizes, crops the middle, and maps each pixel by itself, as far as it says."""
         crop = None
         if getattr(processor, "do_center_crop", False):
             crop = processor.crop_size.get("width"), processor.crop_size.get("height")
@@ -38,15 +39,23 @@ class PixelTable:
             return None
         return cls(pixels.reshape(3, 256), crop)
 
-    def __call__(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """(N, 3, H, W), contiguous, of RGB pictures that have been resized."""
+    def facts(self) -> dict[str, Any]:
+        """For JSON, which keeps every bit of a float32."""
+        return {"values": self._values.tolist(), "crop": self._crop}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> "PixelTable":
+        return cls(np.array(facts["values"], np.float32), facts["crop"] and tuple(facts["crop"]))
+
+    def __call__(self, images: Sequence[Image.Image]) -> ModelInputs:
+        """`pixel_values` (N, 3, H, W), contiguous, of RGB pictures that have been resized."""
         kept = [self._middle(image) for image in images]
         pixels = np.empty((len(kept), 3, kept[0].height, kept[0].width), np.float32)
         for planes, image in zip(pixels, kept, strict=True):
             channels = np.asarray(image)
             for number, values in enumerate(self._values):
                 np.take(values, channels[:, :, number], out=planes[number], mode="clip")
-        return pixels
+        return {"pixel_values": pixels}
 
     def _middle(self, image: Image.Image) -> Image.Image:
         """Rounded as transformers' `center_crop`: the spare row goes below, the spare column to the right."""

@@ -3,18 +3,18 @@
 Queries and the index take this one path.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from PIL import Image
-from transformers import AutoImageProcessor
 
 from app.models.base import ModelInputs
-from app.models.decoding import Picture, Size, decode_image
+from app.models.decoding import Picture, decode_image
 from app.models.pixel_table import PixelTable
+from app.models.resize import Resize
 from app.settings import ImageSettings
 
 MAX_ASPECT: Final = 50
@@ -24,29 +24,37 @@ MAX_ASPECT: Final = 50
 class Preprocessor:
     """What a model's `preprocessor_config.json` asks for: resize, crop, rescale, normalise. Thread-safe."""
 
-    def __init__(self, processor: Any) -> None:
-        self._processor = processor
-        self._table = PixelTable.of(processor) if self.needed((64, 48)) else None
-        if self._table and not self._table_does_the_same():
-            self._table = None
+    def __init__(self, resize: Resize, finish: Callable[[Sequence[Image.Image]], ModelInputs]) -> None:
+        """`finish` takes pictures that have been resized."""
+        self._resize, self._finish = resize, finish
 
     @classmethod
-    def from_pretrained(cls, folder: Path) -> "Preprocessor":
-        """From a model folder; always Pillow's resize, so that a machine with torchvision gets the same vectors."""
-        auto: Any = AutoImageProcessor
-        return cls(auto.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False))
+    def of(cls, processor: Any) -> "Preprocessor":
+        """Of transformers' class for it, whose steps after the resize are a table's where that does the same."""
+        resize = Resize.of(processor)
+        if resize.applies and (table := PixelTable.of(processor)):
+            ours = cls(resize, table)
+            if all(_same(ours([image]), _processed(processor, [image])) for image in _noise()):
+                return ours
+        return cls(resize, partial(_processed, processor))
+
+    def facts(self) -> dict[str, Any] | None:
+        """What `from_facts` makes the same of; None where transformers' class is needed."""
+        if not isinstance(self._finish, PixelTable):
+            return None
+        return {"resize": asdict(self._resize), "pixels": self._finish.facts()}
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> "Preprocessor":
+        return cls(Resize(**facts["resize"]), PixelTable.from_facts(facts["pixels"]))
 
     def __call__(self, images: Sequence[Image.Image]) -> ModelInputs:
         """`pixel_values` (N, 3, H, W) float32, contiguous, of RGB pictures; NaFlex models get patches and masks."""
-        small = [self.shrink(image) for image in images]
-        if self._table and small:
-            return {"pixel_values": self._table(small)}
-        arrays = self._processor(small, return_tensors="np")
-        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        return self._finish([self.shrink(image) for image in images])
 
     def read(self, data: bytes, limits: ImageSettings) -> Picture:
         """A picture file, decoded and resized to what the model looks at. Raises as `decode_image`."""
-        picture = decode_image(data, limits, self.needed)
+        picture = decode_image(data, limits, self._resize.needed)
         return replace(picture, image=self.shrink(picture.image))
 
     def shrink(self, image: Image.Image) -> Image.Image:
@@ -55,44 +63,25 @@ class Preprocessor:
         Done early it keeps small pictures in memory instead of large ones, and it saves the processor, whose own
         resize finds nothing left to do, several copies of a full-size array.
         """
-        image = _cut_ends(image) if self._crops else image
-        size = self.needed(image.size)
-        return image if size in (None, image.size) else image.resize(size, self._processor.resample)
-
-    def needed(self, size: Size) -> Size | None:
-        """What a picture of this size is resized to; None where the model looks at it as it is."""
-        wanted = self._processor.size if self._processor.do_resize else None
-        if not wanted or wanted.get("longest_edge"):
-            return None
-        if edge := wanted.get("shortest_edge"):
-            return _shortest_edge_to(edge, size)
-        if wanted.get("height") and wanted.get("width"):
-            return wanted["width"], wanted["height"]
-        return None
-
-    def _table_does_the_same(self) -> bool:
-        """Seen on a lying and a standing picture: processors differ in what they do besides."""
-        random = np.random.default_rng(0)
-        for height, width in ((61, 90), (90, 67)):
-            image = Image.fromarray(random.integers(0, 256, (height, width, 3), np.uint8))
-            expected = self._processor([image], return_tensors="np")
-            if not np.array_equal(self([image])["pixel_values"], expected["pixel_values"]):
-                return False
-        return True
-
-    @property
-    def _crops(self) -> bool:
-        """Whether it resizes by the shortest edge and keeps the middle."""
-        resizes = self._processor.do_resize and (self._processor.size or {}).get("shortest_edge")
-        return bool(resizes and getattr(self._processor, "do_center_crop", False))
+        image = _cut_ends(image) if self._resize.crops else image
+        size = self._resize.needed(image.size)
+        return image if size in (None, image.size) else image.resize(size, self._resize.resample)
 
 
-def _shortest_edge_to(edge: int, size: Size) -> Size:
-    """As transformers' `get_resize_output_image_size` rounds them: the long side down."""
-    width, height = size
-    if width <= height:
-        return edge, int(edge * height / width)
-    return int(edge * width / height), edge
+def _processed(processor: Any, images: Sequence[Image.Image]) -> ModelInputs:
+    arrays = processor(list(images), return_tensors="np")
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def _noise() -> Iterator[Image.Image]:
+    """A lying and a standing picture on which processors differ in what they do besides."""
+    random = np.random.default_rng(0)
+    for height, width in ((61, 90), (90, 67)):
+        yield Image.fromarray(random.integers(0, 256, (height, width, 3), np.uint8))
+
+
+def _same(ours: ModelInputs, theirs: ModelInputs) -> bool:
+    return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
 def _cut_ends(image: Image.Image) -> Image.Image:

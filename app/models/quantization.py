@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 from PIL import Image
 
 from app.errors import InvalidInput
 from app.models import kept
 from app.models.base import ModelInputs
 from app.models.calibration import MOST_PICTURES, Calibration, calibration_texts
-from app.models.conversion import cosines
+from app.models.conversion import Converted
+from app.models.likeness import cosines, overlap_of
+from app.models.machine import has_int8_dot
+from app.models.openvino_core import CORE, openvino
 from app.models.openvino_towers import OpenVinoTowers
-from app.models.preparation import Preparation
-from app.models.silent import openvino
 from app.settings import ImageSettings
 from app.types import Vectors
 
@@ -36,8 +36,6 @@ FORMAT: Final = 1
 
 LEAST_PICTURES: Final = 50
 """Fewer say nothing of which ten are nearest."""
-
-NEIGHBOURS: Final = 10
 
 BATCH: Final = 8
 TIMED_BATCHES: Final = 12
@@ -65,19 +63,19 @@ class Quantized:
 
 
 def find_or_quantize(
-    converted: Path, prepare: Preparation, calibration: Calibration | None, *, against: str, threads: int = 0
+    converted: Converted, calibration: Calibration | None, *, against: str, threads: int = 0
 ) -> Quantized:
     """What is kept, or made now; what was fitted to the samples is made again for the user's own pictures.
 
     Raises NotQuantizable.
     """
-    folder = converted / "int8"
+    folder = converted.folder / "int8"
     made_by = {"format": FORMAT, "openvino": openvino.__version__, "nncf": version("nncf"), "against": against}
     manifest = kept.find(folder, made_by)
     if manifest is None or (calibration and calibration.own and not manifest["own"]):
         if calibration is None:
             raise NotQuantizable("an index run has not fitted 8-bit arithmetic on this machine yet")
-        fitting = _Fitting(converted, prepare, calibration, against, threads)
+        fitting = _Fitting(converted, calibration, against, threads)
         try:
             manifest = kept.make(folder, made_by, fitting.fill)
         except OSError as error:
@@ -92,10 +90,8 @@ def find_or_quantize(
 class _Fitting:
     """Makes the two towers."""
 
-    def __init__(
-        self, converted: Path, prepare: Preparation, calibration: Calibration, against: str, threads: int
-    ) -> None:
-        self._converted, self._prepare, self._calibration = converted, prepare, calibration
+    def __init__(self, converted: Converted, calibration: Calibration, against: str, threads: int) -> None:
+        self._converted, self._prepare, self._calibration = converted.folder, converted.prepare, calibration
         self._against, self._threads = against, threads
 
     def fill(self, folder: Path) -> dict[str, Any]:
@@ -140,7 +136,7 @@ class _Fitting:
         fix = nncf.OverflowFix.DISABLE if has_int8_dot() else nncf.OverflowFix.ENABLE
         with redirect_stdout(StringIO()):  # its progress bars
             return nncf.quantize(
-                openvino.Core().read_model(self._converted / f"{kind}.xml"),
+                CORE.read_model(self._converted / f"{kind}.xml"),
                 nncf.Dataset(list(inputs)),
                 preset=nncf.QuantizationPreset.MIXED,
                 model_type=nncf.ModelType.TRANSFORMER,
@@ -163,25 +159,6 @@ class _Fitting:
             "agreement": round(float(agreement), 5),
             "speedup": round(_speedup(ours, rival, images), 2),
         }
-
-
-def has_int8_dot() -> bool:
-    """Whether this CPU multiplies and sums 8-bit numbers at once (VNNI, AMX); without it int8 gains little."""
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
-
-
-def overlap_of(
-    pictures: Vectors, pictures8: Vectors, queries: Vectors | None = None, queries8: Vectors | None = None
-) -> float:
-    """Mean share of the NEIGHBOURS nearest rows of each query that both versions name; pictures ask for others."""
-    nearest = []
-    for rows, asked in ((pictures, queries), (pictures8, queries8)):
-        scores = (rows if asked is None else asked) @ rows.T
-        if asked is None:
-            np.fill_diagonal(scores, -np.inf)
-        nearest.append(np.argsort(-scores, axis=1)[:, :NEIGHBOURS])
-    return statistics.fmean(len(np.intersect1d(*pair)) / NEIGHBOURS for pair in zip(*nearest, strict=True))
 
 
 def _unit(encode: Callable[[ModelInputs], Vectors], batches: Sequence[ModelInputs]) -> Vectors:

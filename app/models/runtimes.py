@@ -2,21 +2,18 @@
 
 import json
 import logging
-from pathlib import Path
 from typing import Final
 
-import torch
-
 from app.errors import ModelUnavailable
-from app.models.base import Towers
 from app.models.calibration import Calibration
 from app.models.checkpoint import Checkpoint, find_checkpoint
-from app.models.conversion import TEXTS, Converter, NotConvertible, cosines, sample_pictures
+from app.models.conversion import Converted, Converter, NotConvertible
 from app.models.embedder import DualEncoder
-from app.models.openvino_towers import OpenVinoTowers, can_bfloat16
-from app.models.preparation import Preparation
-from app.models.quantization import NotQuantizable, Quantized, find_or_quantize, has_int8_dot
-from app.models.torch_towers import TorchTowers, load_model
+from app.models.likeness import TEXTS, cosines, sample_pictures
+from app.models.machine import can_bfloat16, choose_device, has_int8_dot
+from app.models.openvino_towers import OpenVinoTowers
+from app.models.original import Original
+from app.models.quantization import NotQuantizable, Quantized, find_or_quantize
 from app.settings import ModelSettings
 
 logger = logging.getLogger(__name__)
@@ -34,60 +31,47 @@ MEASURED: Final = "measured.json"
 """Beside a converted model: how its vectors in other arithmetic compare with those in fp32."""
 
 
-def load_embedder(settings: ModelSettings, calibration: Calibration | None = None) -> DualEncoder:
+def load_embedder(
+    settings: ModelSettings, calibration: Calibration | None = None, *, for_batches: bool = False
+) -> DualEncoder:
     """The model that the settings name. Raises ModelUnavailable saying what was tried and what to set.
 
     8-bit arithmetic that is not kept from another time is fitted to `calibration`; without one there is none.
+    `for_batches` as in `OpenVinoTowers.load`.
     """
-    device = choose_device(settings.device)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     checkpoint = find_checkpoint(settings)
     checkpoint.check()
-    prepare = Preparation.of(checkpoint)
-    return DualEncoder(checkpoint, prepare, _load_towers(settings, checkpoint, prepare, device, calibration))
-
-
-def choose_device(wanted: str) -> str:
-    """`cpu` or `cuda`. Raises ModelUnavailable when CUDA is asked for and absent."""
-    present = torch.cuda.is_available()
-    if wanted == "cuda" and not present:
-        raise ModelUnavailable(
-            f"MODEL_DEVICE=cuda, but PyTorch {torch.__version__} finds no CUDA device. Set MODEL_DEVICE=cpu, or install"
-            " a CUDA build of PyTorch and the NVIDIA driver."
-        )
-    return "cuda" if present and wanted != "cpu" else "cpu"
-
-
-def _load_towers(
-    settings: ModelSettings,
-    checkpoint: Checkpoint,
-    prepare: Preparation,
-    device: str,
-    calibration: Calibration | None,
-) -> Towers:
+    original = Original(checkpoint)
+    device = choose_device(settings.device)
     if settings.runtime == "torch" or (settings.runtime == "auto" and device == "cuda"):
-        return _load_torch(settings, checkpoint, device)
+        return _on_torch(settings, checkpoint, original, device)
     if device == "cuda":
         raise ModelUnavailable("MODEL_RUNTIME=openvino runs on the CPU. Set MODEL_DEVICE=cpu, or MODEL_RUNTIME=auto.")
-    converter = Converter(checkpoint.fingerprint(), prepare, lambda: load_model(checkpoint))
     try:
-        folder = converter.find_or_convert(settings.cache.expanduser())
+        converter = Converter(checkpoint.fingerprint(), original)
+        found = converter.find_or_convert(settings.cache.expanduser())
     except NotConvertible as error:
         if settings.runtime == "openvino":
             raise checkpoint.unavailable(f"MODEL_RUNTIME=openvino, but {error}") from error
         logger.warning("%s runs on PyTorch, not on the faster OpenVINO: %s", checkpoint.name, error)
-        return _load_torch(settings, checkpoint, device)
+        return _on_torch(settings, checkpoint, original, device)
     except OSError as error:
         raise ModelUnavailable(
             f"The model {checkpoint.name} can't be converted to OpenVINO in MODEL_CACHE={settings.cache}: {error}. Set"
             " MODEL_CACHE to a folder that can be written, or MODEL_RUNTIME=torch."
         ) from error
-    return _load_openvino(settings, checkpoint, prepare, folder, calibration)
+    return DualEncoder(checkpoint, found.prepare, _load_openvino(settings, checkpoint, found, calibration, for_batches))
 
 
-def _load_torch(settings: ModelSettings, checkpoint: Checkpoint, device: str) -> TorchTowers:
-    return TorchTowers(load_model(checkpoint), device, _torch_precision(settings.precision, device))
+def _on_torch(settings: ModelSettings, checkpoint: Checkpoint, original: Original, device: str) -> DualEncoder:
+    import torch  # takes seconds, as what `original` imports does
+
+    from app.models.torch_towers import TorchTowers
+
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    precision = _torch_precision(settings.precision, device)
+    return DualEncoder(checkpoint, original.prepare, TorchTowers(original.load_model(), device, precision))
 
 
 def _torch_precision(wanted: str, device: str) -> str:
@@ -97,6 +81,8 @@ def _torch_precision(wanted: str, device: str) -> str:
             "PRECISION=int8 is the arithmetic of OpenVINO on a CPU, and this model runs on PyTorch. Set PRECISION=auto."
         )
     if wanted == "auto":
+        import torch
+
         able = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return "bf16" if able else "fp32"
     return wanted
@@ -105,22 +91,23 @@ def _torch_precision(wanted: str, device: str) -> str:
 def _load_openvino(
     settings: ModelSettings,
     checkpoint: Checkpoint,
-    prepare: Preparation,
-    folder: Path,
+    converted: Converted,
     calibration: Calibration | None,
+    for_batches: bool,
 ) -> OpenVinoTowers:
     """In the arithmetic asked for; `auto`: 8 bits or bfloat16 where the CPU has them and vectors hardly change."""
-    precision, agreement = _float_arithmetic(settings.precision, checkpoint, prepare, folder)
+    precision, agreement = _float_arithmetic(settings.precision, checkpoint, converted)
+    folder = converted.folder
     if settings.precision == "int8" or (settings.precision == "auto" and has_int8_dot()):
-        found = _int8(settings, checkpoint, prepare, folder, calibration, against=precision)
+        found = _int8(settings, checkpoint, converted, calibration, against=precision)
         if found is not None:
-            return OpenVinoTowers.load(found.folder, "int8", threads=settings.threads, agreement=found.agreement)
-    return OpenVinoTowers.load(folder, precision, threads=settings.threads, agreement=agreement)
+            folder, precision, agreement = found.folder, "int8", found.agreement
+    return OpenVinoTowers.load(
+        folder, precision, threads=settings.threads, agreement=agreement, for_batches=for_batches
+    )
 
 
-def _float_arithmetic(
-    wanted: str, checkpoint: Checkpoint, prepare: Preparation, folder: Path
-) -> tuple[str, float | None]:
+def _float_arithmetic(wanted: str, checkpoint: Checkpoint, converted: Converted) -> tuple[str, float | None]:
     """fp32 or bf16, and the agreement of it. Raises ModelUnavailable."""
     able = can_bfloat16()
     if wanted == "bf16" and not able:
@@ -130,7 +117,7 @@ def _float_arithmetic(
         )
     if wanted == "fp32" or not able:
         return "fp32", None
-    agreement = _agreement_of("bf16", folder, prepare)
+    agreement = _agreement_of("bf16", converted)
     if wanted != "bf16" and agreement < KEEPS_QUALITY:
         logger.warning(
             "%s does not run in bf16: its vectors would stray too far (mean cosine %.4f, at least %.3f wanted)",
@@ -143,8 +130,7 @@ def _float_arithmetic(
 def _int8(
     settings: ModelSettings,
     checkpoint: Checkpoint,
-    prepare: Preparation,
-    folder: Path,
+    converted: Converted,
     calibration: Calibration | None,
     *,
     against: str,
@@ -152,7 +138,7 @@ def _int8(
     """What to take in place of the floating-point arithmetic `against`. Raises ModelUnavailable."""
     is_asked_for = settings.precision == "int8"
     try:
-        found = find_or_quantize(folder, prepare, calibration, against=against, threads=settings.threads)
+        found = find_or_quantize(converted, calibration, against=against, threads=settings.threads)
     except NotQuantizable as error:
         if is_asked_for:
             raise ModelUnavailable(f"PRECISION=int8, but {error}. Set PRECISION=auto.") from error
@@ -172,8 +158,9 @@ def _int8(
     return found if is_asked_for or (keeps and found.speedup >= FASTER) else None
 
 
-def _agreement_of(precision: str, folder: Path, prepare: Preparation) -> float:
+def _agreement_of(precision: str, converted: Converted) -> float:
     """Mean cosine of both towers' vectors with those in fp32; measured once and kept beside the model."""
+    folder, prepare = converted.folder, converted.prepare
     path = folder / MEASURED
     try:
         return float(json.loads(path.read_bytes())[precision])

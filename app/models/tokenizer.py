@@ -1,49 +1,45 @@
-"""Texts to what a model's text tower eats."""
+"""Texts to what a model's text tower eats, by the tokenizer file that models ship with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import numpy as np
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer
 
 from app.models.base import ModelInputs
 
+Tokenize: TypeAlias = Callable[[Sequence[str]], ModelInputs]
+
+TOKENIZER: Final = "tokenizer.json"
+
+PARTS: Final = {"input_ids": "ids", "token_type_ids": "type_ids", "attention_mask": "attention_mask"}
+"""A model's name for each thing that is known of a token, and the library's."""
+
 
 class TextTokenizer:
-    """A model's tokenizer with the padding, case and length that the model was trained with."""
+    """The case, padding and length that a model was trained with. Thread-safe."""
 
-    def __init__(self, tokenizer: Any, config: Any) -> None:
-        self._tokenizer = tokenizer
-        self._is_siglip = config.model_type in ("siglip", "siglip2")
-        self._max_length = _context_length(tokenizer, config)
-
-    @classmethod
-    def from_pretrained(cls, folder: Path, config: Any) -> "TextTokenizer":
-        """From a model folder, whose `config.json` is `config`."""
-        return cls(AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False), config)
+    def __init__(self, tokenizer: Tokenizer, inputs: Sequence[str], *, lowers: bool) -> None:
+        """The tokenizer pads and truncates as it is to; `inputs` are some of PARTS."""
+        self._tokenizer, self._inputs, self._lowers = tokenizer, tuple(inputs), lowers
 
     def __call__(self, texts: Sequence[str]) -> ModelInputs:
-        """`input_ids` (N, T) int64, T the longest text's length, and `attention_mask`.
+        """`input_ids` (N, T) int64, T the longest text's length, and what the model wants beside them."""
+        found = self._tokenizer.encode_batch([clean(text, lowers=self._lowers) for text in texts])
+        return {name: np.array([getattr(each, PARTS[name]) for each in found], np.int64) for name in self._inputs}
 
-        SigLIP saw lower-case text padded to full length, the padding unmasked (big_vision, `siglip` configs).
-        """
-        clean = [text.encode("utf-8", "replace").decode() for text in texts]
-        tokens = self._tokenizer(
-            [text.lower() for text in clean] if self._is_siglip else clean,
-            padding="max_length" if self._is_siglip else True,
-            truncation=True,
-            max_length=self._max_length,
-            return_tensors="np",
-        )
-        wanted = ("input_ids",) if self._is_siglip else tuple(tokens)
-        return {name: np.ascontiguousarray(tokens[name], np.int64) for name in wanted}
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write TOKENIZER; answers what else `load` needs."""
+        self._tokenizer.save(str(folder / TOKENIZER), pretty=False)
+        return {"inputs": self._inputs, "lowers": self._lowers}
+
+    @classmethod
+    def load(cls, folder: Path, facts: Mapping[str, Any]) -> "TextTokenizer":
+        return cls(Tokenizer.from_file(str(folder / TOKENIZER)), facts["inputs"], lowers=facts["lowers"])
 
 
-def _context_length(tokenizer: Any, config: Any) -> int:
-    """Tokens the text tower has positions for."""
-    text_config = getattr(config, "text_config", config)
-    positions = int(getattr(text_config, "max_position_embeddings", tokenizer.model_max_length))
-    if "roberta" in text_config.model_type or text_config.model_type == "camembert":
-        positions -= text_config.pad_token_id + 1  # RoBERTa counts positions from the padding id on
-    return min(positions, int(tokenizer.model_max_length))
+def clean(text: str, *, lowers: bool) -> str:
+    """Without what UTF-8 can't say, halves of surrogate pairs."""
+    text = text.encode("utf-8", "replace").decode()
+    return text.lower() if lowers else text

@@ -1,18 +1,12 @@
 """A dual encoder's towers run by PyTorch."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import torch
-from transformers import AutoModel
 
 from app.models.base import ModelInputs
-from app.models.checkpoint import Checkpoint
-from app.models.quiet import quiet_transformers, translated
 from app.types import Vectors
-
-SCALARS: Final = frozenset({"logit_scale", "logit_bias"})
-"""Weights that only training needs; a checkpoint may lack them."""
 
 
 class TorchTowers:
@@ -44,24 +38,3 @@ class TorchTowers:
         features = output if isinstance(output, torch.Tensor) else output.pooler_output
         rows: Vectors = features.float().cpu().numpy()
         return rows
-
-
-def load_model(checkpoint: Checkpoint) -> Any:
-    """The network of a model folder, in float32. Raises ModelUnavailable."""
-    with quiet_transformers(), translated(checkpoint, "its weights"):
-        model, loading = AutoModel.from_pretrained(
-            checkpoint.folder,
-            dtype=torch.float32,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    if not (hasattr(model, "get_text_features") and hasattr(model, "get_image_features")):
-        raise checkpoint.unavailable(
-            f"it is a {type(model).__name__}, not a dual encoder with a text tower and an image tower"
-        )
-    if missing := sorted(set(loading["missing_keys"]) - SCALARS):
-        raise checkpoint.unavailable(
-            f"its weights lack {len(missing)} tensors, {missing[0]} among them, which would be left to chance"
-        )
-    return model

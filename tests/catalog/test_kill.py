@@ -1,8 +1,8 @@
 """A publisher killed with SIGKILL at every write it makes leaves a readable generation each time."""
 
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,31 +10,33 @@ import pytest
 from app.catalog.catalog import Catalog
 from app.settings import IndexSettings
 from tests.support.catalogs import MODEL, adding, keys_of
-from tests.support.stores import store_at
+from tests.support.stores import KillingStore, store_at
 
 SETTINGS = IndexSettings(journal_max_rows=2, keep_generations=1)
 OLD = {"a/1.jpg", "a/2.jpg", "a/3.jpg"}
 
-PUBLISHER = """
-import sys
-from app.catalog.catalog import Catalog
-from tests.catalog.test_kill import SETTINGS
-from tests.support.catalogs import MODEL, adding
-from tests.support.stores import KillingStore, store_at
-
-url, write, when, *keys = sys.argv[1:]
-catalog = Catalog(KillingStore(store_at(url), int(write), after=when == "after"), SETTINGS)
-if keys:
-    catalog.publish(adding(*keys), MODEL)
-else:
-    catalog.fold(catalog.load())
-"""
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([__name__])
 
 
-def publish_and_die(url: str, write: int, when: str, keys: list[str]) -> int:
+def publish(environment: dict[str, str], url: str, write: int, when: str, keys: list[str]) -> None:
+    """In a process of its own."""
+    os.environ.update(environment)
+    catalog = Catalog(KillingStore(store_at(url), write, after=when == "after"), SETTINGS)
+    if keys:
+        catalog.publish(adding(*keys), MODEL)
+    else:
+        current = catalog.load()
+        assert current is not None
+        catalog.fold(current)
+
+
+def publish_and_die(url: str, write: int, when: str, keys: list[str]) -> int | None:
     """Exit code of a real process that publishes `keys`, or folds, and is killed around its nth write."""
-    command = [sys.executable, "-c", PUBLISHER, url, str(write), when, *keys]
-    return subprocess.run(command, timeout=60, check=False).returncode
+    process = PROCESSES.Process(target=publish, args=(dict(os.environ), url, write, when, keys))
+    process.start()
+    process.join(60)
+    return process.exitcode
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

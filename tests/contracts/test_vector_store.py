@@ -328,7 +328,7 @@ def clustered(count: int, queries: int, dimension: int = 64) -> tuple[Vectors, V
 
 
 def test_recall_with_and_without_folders(backend: Backend) -> None:
-    vectors, queries, folders = clustered(20_000, 30)
+    vectors, queries, folders = clustered(10_000, 30)
     store = backend.store(vectors.shape[1])
     store.add(np.arange(len(vectors), dtype=np.int64), vectors, folders)
     if backend.server:

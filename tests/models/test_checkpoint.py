@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from app.errors import ModelUnavailable
 from app.models import checkpoint
+from app.models import hub as the_hub
 from app.models.checkpoint import Checkpoint, find_checkpoint
 from app.models.runtimes import load_embedder
 from app.settings import ModelSettings
@@ -237,7 +238,7 @@ def hub(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 def point_to(monkeypatch: pytest.MonkeyPatch, endpoint: str, cache: Path) -> None:
     """As `HF_ENDPOINT` and `HF_HUB_CACHE` would at start."""
     there = partial(snapshot_download, endpoint=endpoint, cache_dir=cache, token=False)
-    monkeypatch.setattr(checkpoint, "snapshot_download", there)
+    monkeypatch.setattr(the_hub, "snapshot_download", there)
 
 
 def test_a_model_is_fetched_from_the_hub_once_and_named_by_its_commit(hub: type[HubHandler], tiny_clip: Path) -> None:

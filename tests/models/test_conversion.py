@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from app.errors import ModelUnavailable
-from app.models import conversion, runtimes
-from app.models.checkpoint import Checkpoint
-from app.models.conversion import sample_pictures
+from app.models import runtimes, tracing
+from app.models.conversion import NotConvertible
 from app.models.embedder import DualEncoder
 from app.models.kept import MANIFEST
+from app.models.likeness import sample_pictures
+from app.models.original import Original
 from app.models.runtimes import MEASURED, load_embedder
 from app.settings import ModelSettings
 
@@ -51,27 +53,29 @@ def converted(tmp_path: Path, a_cache: Path) -> Path:
 
 
 @pytest.fixture
-def no_conversion(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Folders whose PyTorch weights were read since."""
-    asked: list[Path] = []
-    monkeypatch.setattr(runtimes, "load_model", lambda checkpoint: asked.append(checkpoint.folder))
+def no_conversion(monkeypatch: pytest.MonkeyPatch) -> list[Original]:
+    """Models whose PyTorch weights were read since."""
+    asked: list[Original] = []
+    monkeypatch.setattr(Original, "load_model", asked.append)
     return asked
 
 
 def test_a_converted_model_is_loaded_without_its_pytorch_weights(
-    converted: Path, tiny_clip: Path, load: Load, no_conversion: list[Path]
+    converted: Path, tiny_clip: Path, load: Load, no_conversion: list[Original]
 ) -> None:
     embedder = load(tiny_clip)
     assert (embedder.identity.runtime, embedder.identity.precision) == ("openvino-cpu", "fp32")
     assert embedder.identity.agreement == 1.0
     assert no_conversion == []
     assert sorted(path.name for path in converted.iterdir()) == [
-        "image.bin", "image.xml", MANIFEST, "text.bin", "text.xml"
+        "image.bin", "image.xml", MANIFEST, "preparation.json", "text.bin", "text.xml", "tokenizer.json"
     ]  # fmt: skip
     assert [path.name for path in converted.parent.iterdir()] == [converted.name]
 
 
-@pytest.mark.parametrize("damage", ["torn", "lost", "no manifest", "manifest torn", "other version", "foreign"])
+@pytest.mark.parametrize(
+    "damage", ["torn", "lost", "tokens torn", "no manifest", "manifest torn", "other version", "foreign"]
+)
 def test_a_damaged_or_foreign_conversion_is_not_trusted(
     damage: str, converted: Path, tiny_clip: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +84,8 @@ def test_a_damaged_or_foreign_conversion_is_not_trusted(
         weights.write_bytes(weights.read_bytes()[:-100] + bytes(100))
     elif damage == "lost":
         weights.unlink()
+    elif damage == "tokens torn":
+        (converted / "tokenizer.json").write_text("{}")
     elif damage == "no manifest":
         (converted / MANIFEST).unlink()
     elif damage == "manifest torn":
@@ -88,13 +94,13 @@ def test_a_damaged_or_foreign_conversion_is_not_trusted(
         (converted / MANIFEST).write_text(json.dumps(manifest | {"openvino": "2020.1"}))
     else:
         (converted / MANIFEST).write_text(json.dumps(manifest | {"fingerprint": "0" * 32}))
-    monkeypatch.setattr(runtimes, "load_model", _say_that_it_converts)
+    monkeypatch.setattr(Original, "load_model", _say_that_it_converts)
     with pytest.raises(ModelUnavailable, match="converts again"):
         load(tiny_clip)
 
 
-def _say_that_it_converts(checkpoint: Checkpoint) -> None:
-    raise checkpoint.unavailable("converts again")
+def _say_that_it_converts(original: Original) -> None:
+    raise ModelUnavailable("It converts again.")
 
 
 def test_what_is_damaged_is_converted_again(
@@ -116,7 +122,7 @@ def test_a_model_that_openvino_cannot_run_stays_with_pytorch_and_says_so(
     with caplog.at_level(logging.WARNING, "app"):
         assert load(tiny_siglip2).identity.runtime == "torch-cpu"
     assert "runs on PyTorch, not on the faster OpenVINO: its image tower gives other vectors there" in caplog.text
-    monkeypatch.setattr(conversion, "trace_tower", None)  # what was found out is remembered
+    monkeypatch.setattr(tracing, "trace_tower", None)  # what was found out is remembered
     caplog.clear()
     with caplog.at_level(logging.WARNING, "app"):
         assert load(tiny_siglip2).identity.runtime == "torch-cpu"
@@ -125,20 +131,45 @@ def test_a_model_that_openvino_cannot_run_stays_with_pytorch_and_says_so(
         load(tiny_siglip2, runtime="openvino")
 
 
+def test_a_conversion_that_fails_leaves_logging_as_it_was() -> None:
+    root = logging.getLogger()
+    before = root.level, list(root.filters), list(root.handlers)
+
+    class Branching(torch.nn.Module):
+        def get_text_features(self, **inputs: Any) -> Any:
+            raise RuntimeError("no such operation")
+
+    with pytest.raises(NotConvertible, match=r"its text tower can't be converted"):
+        tracing.trace_tower(Branching(), "text", {"input_ids": np.ones((1, 3), np.int64)})
+    assert (root.level, list(root.filters), list(root.handlers)) == before
+
+
 def test_of_two_processes_that_convert_at_once_one_is_enough(
     a_cache: Path, tiny_clip: Path, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one finishes while this one is at work."""
-    real = conversion.trace_tower
+    real = tracing.trace_tower
 
     def trace_slowly(model: Any, kind: str, inputs: Any) -> Any:
         if kind == "image":
             shutil.copytree(a_cache, tmp_path / "cache", dirs_exist_ok=True)
         return real(model, kind, inputs)
 
-    monkeypatch.setattr(conversion, "trace_tower", trace_slowly)
+    monkeypatch.setattr(tracing, "trace_tower", trace_slowly)
     assert load(tiny_clip).identity.runtime == "openvino-cpu"
     assert len(list((tmp_path / "cache" / "openvino").iterdir())) == 1
+
+
+@pytest.mark.usefixtures("converted")
+def test_an_index_runs_pictures_have_the_vectors_of_a_query(tiny_clip: Path, tmp_path: Path) -> None:
+    """Its model takes several pictures at a time, each on cores of its own."""
+    settings = ModelSettings(name=str(tiny_clip), device="cpu", cache=tmp_path / "cache")
+    alone, together = load_embedder(settings), load_embedder(settings, for_batches=True)
+    for count in (1, 2, 3, 16):
+        pictures = (sample_pictures() * 4)[:count]
+        one_by_one = np.concatenate([alone.encode_images([picture]) for picture in pictures])
+        np.testing.assert_allclose(together.encode_images(pictures), one_by_one, atol=1e-5)
+    np.testing.assert_allclose(together.encode_texts(["a dog"]), alone.encode_texts(["a dog"]), atol=1e-6)
 
 
 def test_a_cache_that_cannot_be_written_is_an_error_that_says_so(tiny_clip: Path, tmp_path: Path, load: Load) -> None:

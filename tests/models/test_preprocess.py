@@ -20,6 +20,7 @@ from transformers import AutoImageProcessor
 from app.errors import ImageTooLarge, InvalidImage, InvalidInput, UnsupportedImageType
 from app.models.checkpoint import DEMO_FOLDER
 from app.models.decoding import decode_image
+from app.models.hugging_face import read_preprocessor
 from app.models.preprocess import Preprocessor
 from app.settings import ImageSettings
 
@@ -359,7 +360,7 @@ def model_folder(request: pytest.FixtureRequest) -> Path:
 def test_the_preprocessor_equals_transformers_own(model_folder: Path, size: tuple[int, int]) -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8))
     reference = AutoImageProcessor.from_pretrained(model_folder, backend="pil")([image], return_tensors="np")
-    preprocess = Preprocessor.from_pretrained(model_folder)
+    preprocess = read_preprocessor(model_folder)
     result, again = preprocess([image]), preprocess([preprocess.shrink(image)])
     assert result.keys() == reference.keys()
     for name, array in result.items():
@@ -370,7 +371,7 @@ def test_the_preprocessor_equals_transformers_own(model_folder: Path, size: tupl
 
 
 def test_pictures_are_stacked_in_order_as_channels_first(tiny_clip: Path) -> None:
-    pixels = Preprocessor.from_pretrained(tiny_clip)([Image.new("RGB", (64, 32), "red"), picture(50, 90)])
+    pixels = read_preprocessor(tiny_clip)([Image.new("RGB", (64, 32), "red"), picture(50, 90)])
     values = pixels["pixel_values"]
     assert values.shape == (2, 3, 32, 32)
     assert values[0, 0].min() > 1.8
@@ -381,7 +382,7 @@ def test_pictures_are_stacked_in_order_as_channels_first(tiny_clip: Path) -> Non
 def test_an_absurdly_long_picture_needs_no_absurd_memory(
     model_folder: Path, turn: Callable[[tuple[int, int]], tuple[int, int]]
 ) -> None:
-    preprocess = Preprocessor.from_pretrained(model_folder)
+    preprocess = read_preprocessor(model_folder)
     image = Image.new("RGB", turn((60_000, 1)), "red")
     assert preprocess.shrink(image).width * preprocess.shrink(image).height < 500_000
     values = preprocess([image])["pixel_values"]
@@ -444,7 +445,7 @@ def test_jpegs_of_every_kind_are_reduced(mode: str, progressive: bool) -> None:
 
 def test_a_large_photograph_is_read_as_its_small_copy(model_folder: Path) -> None:
     """What the model sees differs by less than what saving it as a JPEG of good quality does."""
-    scene, preprocess = _scene(1024, 768), Preprocessor.from_pretrained(model_folder)
+    scene, preprocess = _scene(1024, 768), read_preprocessor(model_folder)
     read = preprocess.read(encoded(scene, "JPEG", quality=95), ImageSettings())
     assert (read.width, read.height) == (1024, 768)
     small, full = preprocess([read.image]), preprocess([scene])
@@ -457,8 +458,8 @@ def test_pixels_come_from_a_table_where_a_processor_looks_at_each_by_itself(
 ) -> None:
     """That the numbers are those of transformers is the other test's; this one is about the fast way being taken."""
     for folder, expected in ((tiny_clip, True), (tiny_siglip, True), (tiny_siglip2, False), (DEMO_FOLDER, True)):
-        preprocess = Preprocessor.from_pretrained(folder)
-        assert (preprocess._table is not None) == expected, folder.name
+        preprocess = read_preprocessor(folder)
+        assert (preprocess.facts() is not None) == expected, folder.name
 
 
 @pytest.mark.parametrize(
@@ -476,6 +477,6 @@ def test_pixels_come_from_a_table_where_a_processor_looks_at_each_by_itself(
 def test_unusual_processors_give_what_transformers_makes_of_them(tiny_clip: Path, changed: dict[str, object]) -> None:
     processor = AutoImageProcessor.from_pretrained(tiny_clip, backend="pil", **changed)
     images = [_scene(48, 48), _scene(48, 48).rotate(90)]
-    result, reference = Preprocessor(processor)(images), processor(images, return_tensors="np")
+    result, reference = Preprocessor.of(processor)(images), processor(images, return_tensors="np")
     assert result.keys() == reference.keys()
     np.testing.assert_array_equal(result["pixel_values"], reference["pixel_values"])

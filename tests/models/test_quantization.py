@@ -17,7 +17,8 @@ from app.models import quantization, runtimes
 from app.models.calibration import MOST_PICTURES, Calibration, calibration_texts, sample_calibration, spread
 from app.models.embedder import DualEncoder
 from app.models.kept import MANIFEST
-from app.models.quantization import LEAST_PICTURES, overlap_of
+from app.models.likeness import overlap_of
+from app.models.quantization import LEAST_PICTURES
 from app.models.runtimes import load_embedder
 from app.settings import ModelSettings
 

@@ -8,9 +8,11 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import boto3.session
+import botocore.session
 import pytest
 
 AWS_SETTINGS = {
@@ -23,6 +25,14 @@ AWS_SETTINGS = {
     "NO_PROXY": "127.0.0.1,localhost",
 }
 UNSET = ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "STORAGE_URL")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def s3_is_described_once() -> Iterator[None]:
+    """botocore reads its description of S3 anew for every session, which takes a sixth of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
+        yield
 
 
 @pytest.fixture(scope="session")
