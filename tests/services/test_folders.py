@@ -1,5 +1,6 @@
 """Which folder a query means, and what is left of the query."""
 
+import gc
 import time
 import unicodedata
 
@@ -233,9 +234,18 @@ NAMES = FolderNames(LONG)
 @pytest.mark.parametrize(("length", "seconds"), [(2_000, 0.25), (20_000, 2)])
 def test_time_grows_with_the_length_of_the_query_alone(unit: str, length: int, seconds: float) -> None:
     for query in (unit * (length // len(unit)), f"nature {unit * (length // len(unit))}", f"{unit * length} nature"):
+        assert min(_detecting_s(query[:length]) for _ in range(3)) < seconds
+
+
+def _detecting_s(query: str) -> float:
+    """CPU seconds, the garbage of other tests left alone."""
+    gc.disable()
+    try:
         started = time.thread_time()
-        NAMES.detect(query[:length])
-        assert time.thread_time() - started < seconds
+        NAMES.detect(query)
+        return time.thread_time() - started
+    finally:
+        gc.enable()
 
 
 NFD = unicodedata.normalize("NFD", "Café Über/Ängste")

@@ -1,0 +1,15 @@
+"""What the stores say is heard, whatever level the tests before in this process left our loggers at."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def warnings_are_heard() -> Iterator[None]:
+    logger = logging.getLogger("app")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    yield
+    logger.setLevel(before)
