@@ -9,7 +9,6 @@ from app.models.calibration import Calibration, sample_calibration
 from app.settings import ModelSettings, Settings, StorageSettings
 from app.storage.base import ObjectStore
 from app.storage.local import LocalStore
-from app.storage.s3 import S3Store
 from app.vectors.base import VectorServer
 
 if TYPE_CHECKING:
@@ -58,6 +57,8 @@ def open_store(settings: StorageSettings) -> ObjectStore:
     if scheme == "file":
         return LocalStore.from_url(settings.url)
     if scheme == "s3":
+        from app.storage.s3 import S3Store  # boto3 takes most of a second to import
+
         return S3Store(settings)
     raise InvalidSettings(f"STORAGE_URL={settings.url} has no known scheme. Use file://folder or s3://bucket.")
 

@@ -1,6 +1,7 @@
 """A PyTorch model's towers to OpenVINO networks, compared with the model that they came from."""
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from app.models.torch_towers import TorchTowers
 
 ALIKE: Final = 0.9999
 """Cosine to PyTorch's vectors that every vector of a converted model has."""
+
+_one_conversion = threading.Lock()
+"""Each changes the process's root logger and warning filters for its time: two at once would not put them back."""
 
 
 def write_towers(model: Any, prepare: Preparation, folder: Path) -> None:
@@ -62,6 +66,7 @@ def trace_tower(model: Any, kind: str, inputs: ModelInputs) -> Any:
 
     try:
         with (
+            _one_conversion,
             torch.no_grad(),
             _root_logger_kept(),
             warnings.catch_warnings(action="ignore"),

@@ -1,7 +1,11 @@
 """English singular and plural of one word, as folder names and queries mix them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+import typeguard
 
 if TYPE_CHECKING:
     import inflect
@@ -32,8 +36,19 @@ def _plurals(word: str) -> set[str]:
 @lru_cache(maxsize=1)
 def _engines() -> "tuple[inflect.engine, inflect.engine]":
     """Modern English (`cactuses`) and classical (`cacti`)."""
-    import inflect  # takes a second, which what never searches by text can save
-
+    with _without_type_checks():
+        import inflect  # takes time, which what never searches by text can save
     modern, classical = inflect.engine(), inflect.engine()
     classical.classical(all=True)
     return modern, classical
+
+
+@contextmanager
+def _without_type_checks() -> Iterator[None]:
+    """inflect has typeguard rewrite each of its methods as it is imported, which takes 17 times as long as the rest."""
+    checked = typeguard.typechecked
+    typeguard.typechecked = lambda method: method  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        typeguard.typechecked = checked

@@ -149,6 +149,11 @@ class Chroma:
         return chromadb.PersistentClient(str(out), settings=Settings(anonymized_telemetry=False))
 
 
+INDEX_EXISTS = 35
+"""What Milvus Lite answers after minutes: it drops a connection that waits for so long, the client asks again, and by
+then the index is there."""
+
+
 class MilvusLite:
     """A Milvus client on a file; an expression on an indexed column."""
 
@@ -169,11 +174,20 @@ class MilvusLite:
             client.insert("rows", [{"id": id_, "vector": row, "folder": FOLDERS[code]} for id_, (row, code) in rows])
         client.flush("rows")
         parameters = {"M": HNSW_M, "efConstruction": ef_construction(len(workload.vectors))}
-        indices = MilvusClient.prepare_index_params("vector", index_type="HNSW", metric_type="IP", params=parameters)
-        indices.add_index("folder", index_type="INVERTED")
-        client.create_index("rows", indices)
+        self._index(client, "vector", index_type="HNSW", metric_type="IP", params=parameters)
+        self._index(client, "folder", index_type="INVERTED")
         client.load_collection("rows")
         client.close()
+
+    @staticmethod
+    def _index(client: Any, field: str, **options: Any) -> None:
+        from pymilvus import MilvusClient, MilvusException
+
+        try:
+            client.create_index("rows", MilvusClient.prepare_index_params(field, **options))
+        except MilvusException as error:
+            if error.code != INDEX_EXISTS:
+                raise
 
     def open(self, workload: Workload, out: Path) -> None:
         self._opened = self._client(out)

@@ -1,12 +1,14 @@
 """`python -m tests.indexer.gated_indexer FOLDER [options]`: the indexer with a model that a test holds up.
 
-The nth batch makes FOLDER/batch-n and then waits for FOLDER/open, from the third on.
+The nth batch makes FOLDER/batch-n and then waits for FOLDER/open, from the third on. A signal that was noted makes
+FOLDER/signalled.
 """
 
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 from PIL import Image
@@ -16,8 +18,9 @@ from app.models.decoding import Picture, decode_image
 from app.settings import ImageSettings, Settings
 from app.storage.local import LocalStore
 from app.types import Vectors
-from indexer.cli import make_app
+from indexer import cli
 from indexer.parts import Model, Parts
+from indexer.stop import StopSignal
 from tests.support.catalogs import DIMENSION, MODEL
 
 HELD_FROM = 3
@@ -48,6 +51,12 @@ class GatedEmbedder:
         return decode_image(data, limits)
 
 
+class NotedStopSignal(StopSignal):
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        super()._handle(number, frame)
+        Path(sys.argv[1], "signalled").touch()
+
+
 def assemble(settings: Settings) -> Parts:
     store = LocalStore.from_url(settings.storage.url)
     gate = Path(sys.argv[1])
@@ -57,4 +66,5 @@ def assemble(settings: Settings) -> Parts:
 
 
 if __name__ == "__main__":
-    make_app(assemble)(sys.argv[2:])
+    cli.StopSignal = NotedStopSignal
+    cli.make_app(assemble)(sys.argv[2:])

@@ -10,7 +10,12 @@ OBJECT_STORE_BYTES = 200 << 20
 
 if __name__ == "__main__":
     os.environ.update(
-        {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+        {
+            "RAY_AUTH_MODE": "disabled",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            "RAY_worker_niceness": "0",  # or its workers wait for all the other tests
+        }
     )
     import ray
 

@@ -99,6 +99,13 @@ def start(tmp_path: Path, gate: Path, settings: dict[str, str], store: LocalStor
         run.process.wait()
 
 
+def await_file(path: Path) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path.name} never came"
+        time.sleep(0.02)
+
+
 def indexed(store: LocalStore) -> int:
     snapshot = Catalog(store, IndexSettings()).load()
     return len(snapshot.records) if snapshot else 0
@@ -115,6 +122,7 @@ def test_interrupted_in_the_middle_it_publishes_and_the_next_run_goes_on(
     run = start(*options)
     run.until((gate / "batch-3").exists)
     run.send(number)
+    run.until((gate / "signalled").exists)
     (gate / "open").touch()
 
     assert run.ended() == 0, run.stderr
@@ -148,14 +156,12 @@ def test_a_run_outlives_its_reader(gate: Path, settings: dict[str, str], store: 
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        deadline = time.monotonic() + TIMEOUT_S
-        while not (gate / "batch-3").exists():
-            assert time.monotonic() < deadline, "it never came to the third batch"
-            time.sleep(0.02)
+        await_file(gate / "batch-3")
         process.stdout.close()
         process.stderr.close()
         if end == "and a signal comes":
             process.send_signal(signal.SIGTERM)
+            await_file(gate / "signalled")
         (gate / "open").touch()
         assert process.wait(TIMEOUT_S) in (1, 120)
     assert indexed(store) == (12 if end == "and a signal comes" else PICTURES)

@@ -22,10 +22,12 @@ from app.settings import IndexSettings, ModelSettings
 from app.storage.base import StoredObject
 from app.storage.local import LocalStore
 from app.types import image_id_of, row_id
+from indexer import ray_engine
 from indexer.cli import make_app
 from indexer.parts import Model, Parts
 from indexer.progress import SilentProgress
 from indexer.ray_engine import RayEngine, embedding_pool
+from indexer.ray_workers import EmbedStage, ReadStage, packed, unpacked
 from indexer.report import Report
 from indexer.run import Options, run_index
 from tests.indexer.gated_ray_indexer import WIDTH
@@ -57,9 +59,20 @@ def cluster() -> Iterator[str]:
         process.communicate("", TIMEOUT_S)
 
 
+@pytest.fixture(scope="module")
+def connection(cluster: str) -> Iterator[None]:
+    """One connection for many runs: Ray starts new workers for each, which takes longer than all that they do."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("RAY_ADDRESS", cluster)
+        ray_engine._start_ray(FaultyRecipe(some_settings("s3://unused"), Faults(Path())))
+    yield
+    ray_engine._stop_ray()
+
+
 @pytest.fixture
-def joined(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", cluster)
+def joined(connection: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_engine, "_start_ray", lambda recipe: None)
+    monkeypatch.setattr(ray_engine, "_stop_ray", lambda: None)
 
 
 @dataclass
@@ -140,6 +153,15 @@ def assert_same_index(ours: Snapshot, theirs: Snapshot) -> None:
 def some_pictures(store: LocalStore, count: int = 24) -> None:
     for seed in range(count):
         store.put(f"{seed:02}.png", png(seed, (12 + seed, 9)))
+
+
+def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before this process has a connection."""
+    monkeypatch.setenv("RAY_ADDRESS", "not an address")
+    bucket = Bucket(tmp_path / "bucket")
+    some_pictures(bucket.store, 1)
+    with pytest.raises(AppError, match="RAY_ADDRESS=not an address does not answer"):
+        bucket.run("ray")
 
 
 def test_the_command_line_gives_the_plain_engines_result_and_report(
@@ -231,26 +253,35 @@ def test_pictures_over_which_every_worker_dies_are_given_up_and_named(joined: No
     assert report.added == 12 - len(failed)
 
 
-def test_a_picture_that_the_model_refuses_is_named_and_its_batch_goes_on(joined: None, tmp_path: Path) -> None:
+def test_a_picture_that_the_model_refuses_is_named_one_that_is_gone_is_gone_and_the_batch_goes_on(
+    joined: None, tmp_path: Path
+) -> None:
+    class ListingMore(WrappedStore):
+        def list(self, prefix: str = "", *, start_after: str = "") -> Any:
+            for info in list(self.inner.list(prefix, start_after=start_after)):
+                if info.key == "02.png":
+                    self.inner.delete(info.key)
+                yield info
+
     bucket = Bucket(tmp_path / "bucket", refuses=12 + 5)
     some_pictures(bucket.store, 12)
     bucket.store.put("copy.png", png(5, (12 + 5, 9)))
-    report = bucket.run("ray")
+    report = bucket.run("ray", store=ListingMore(bucket.store))
     assert [(problem.key, problem.reason) for problem in report.failed] == [
         ("05.png", "The model can't embed it: no such picture"),
         ("copy.png", "The model can't embed it: no such picture"),
     ]
-    assert report.added == report.embedded == 11
+    assert report.added == report.embedded == 10
+    assert report.vanished == 1
 
 
 @pytest.mark.parametrize(
     ("faults", "error", "words"),
     [
-        ({"loads": False}, ModelUnavailable, "This worker has no model"),
         ({"fingerprint": "beef" * 8}, ModelUnavailable, "another model"),
         ({"sees_nothing": True}, InvalidSettings, "Every node needs the same pictures"),
     ],
-    ids=["no model", "another model", "no pictures"],
+    ids=["another model", "no pictures"],
 )
 def test_workers_that_are_set_up_wrongly_end_the_run(
     joined: None, tmp_path: Path, faults: dict[str, Any], error: type[AppError], words: str
@@ -261,18 +292,14 @@ def test_workers_that_are_set_up_wrongly_end_the_run(
         bucket.run("ray")
 
 
-def test_a_picture_that_is_gone_for_everyone_is_gone(joined: None, tmp_path: Path) -> None:
-    class ListingMore(WrappedStore):
-        def list(self, prefix: str = "", *, start_after: str = "") -> Any:
-            for info in list(self.inner.list(prefix, start_after=start_after)):
-                if info.key == "02.png":
-                    self.inner.delete(info.key)
-                yield info
-
-    bucket = Bucket(tmp_path / "bucket")
-    some_pictures(bucket.store, 4)
-    report = bucket.run("ray", store=ListingMore(bucket.store))
-    assert (report.added, report.vanished) == (3, 1)
+def test_a_worker_without_a_model_says_so(tmp_path: Path) -> None:
+    bucket = Bucket(tmp_path / "bucket", loads=False)
+    some_pictures(bucket.store, 1)
+    recipe = FaultyRecipe(bucket.settings, bucket.faults)
+    read = ReadStage(recipe, recipe.picture_reader(), lambda contents: [True] * len(contents))
+    (parcel,) = unpacked(EmbedStage(recipe, lambda key: True)(read(packed(bucket.store.list()))))
+    assert isinstance(parcel.error, ModelUnavailable)
+    assert str(parcel.error) == "This worker has no model."
 
 
 def test_storage_that_goes_down_ends_the_run(joined: None, tmp_path: Path) -> None:
@@ -325,6 +352,7 @@ def test_on_a_ray_of_its_own_a_signal_publishes_what_is_done_and_no_process_stay
         **{name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
         "STORAGE_URL": f"file://{tmp_path}/bucket",
         "INDEX_BATCH_SIZE": "2",
+        "RAY_worker_niceness": "0",
         "PYTHONPATH": str(ROOT),
     }
     out, err = tmp_path / "out", tmp_path / "err"
@@ -351,14 +379,6 @@ def test_on_a_ray_of_its_own_a_signal_publishes_what_is_done_and_no_process_stay
     assert not [line for line in lines if "ray" in line.lower() and not any(known in line for known in ours)], lines
     assert started
     await_true(lambda: not started & running(), lambda: f"left behind: {started & running()}")
-
-
-def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "not an address")
-    bucket = Bucket(tmp_path / "bucket")
-    some_pictures(bucket.store, 1)
-    with pytest.raises(AppError, match="RAY_ADDRESS=not an address does not answer"):
-        bucket.run("ray")
 
 
 def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

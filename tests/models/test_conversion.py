@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,33 @@ def test_a_conversion_that_fails_leaves_logging_as_it_was() -> None:
     with pytest.raises(NotConvertible, match=r"its text tower can't be converted"):
         tracing.trace_tower(Branching(), "text", {"input_ids": np.ones((1, 3), np.int64)})
     assert (root.level, list(root.filters), list(root.handlers)) == before
+
+
+def test_of_two_conversions_in_a_process_one_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the second would take for the root logger's own state what the first has made of it."""
+    at_work, seen, second_came = 0, [], threading.Event()
+
+    def convert(*args: Any, **options: Any) -> Any:
+        nonlocal at_work
+        at_work += 1
+        seen.append(at_work)
+        if at_work == 2:
+            second_came.set()
+        second_came.wait(0.2)
+        at_work -= 1
+        raise RuntimeError("no such operation")
+
+    def trace() -> None:
+        with pytest.raises(NotConvertible):
+            tracing.trace_tower(torch.nn.Identity(), "text", {"input_ids": np.ones((1, 3), np.int64)})
+
+    monkeypatch.setattr(tracing.openvino, "convert_model", convert)
+    threads = [threading.Thread(target=trace) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [1, 1]
 
 
 def test_of_two_processes_that_convert_at_once_one_is_enough(

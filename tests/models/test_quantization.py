@@ -18,6 +18,7 @@ from app.models.calibration import MOST_PICTURES, Calibration, calibration_texts
 from app.models.embedder import DualEncoder
 from app.models.kept import MANIFEST
 from app.models.likeness import overlap_of
+from app.models.openvino_core import CORE
 from app.models.quantization import LEAST_PICTURES
 from app.models.runtimes import load_embedder
 from app.settings import ModelSettings
@@ -72,6 +73,22 @@ def kept(tmp_path: Path, a_cache: Path) -> Path:
 
 
 @pytest.fixture
+def unfitted(kept: Path) -> None:
+    """A cache that has the model in fp32 alone."""
+    shutil.rmtree(kept)
+
+
+@pytest.fixture
+def fitted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fitting in no time, with fp32 for a result: for tests of when it is done."""
+
+    def pass_on(self: quantization._Fitting, kind: str, inputs: object) -> Any:
+        return CORE.read_model(self._converted / f"{kind}.xml")
+
+    monkeypatch.setattr(quantization._Fitting, "_quantize", pass_on)
+
+
+@pytest.fixture
 def able(monkeypatch: pytest.MonkeyPatch) -> None:
     """A CPU with instructions for 8 bits; OpenVINO does without where there are none."""
     monkeypatch.setattr(runtimes, "has_int8_dot", lambda: True)
@@ -104,7 +121,9 @@ def test_what_is_kept_is_not_fitted_again(load: Load, kept: Path, monkeypatch: p
         assert load(calibration=calibration).identity.precision == "int8"
 
 
-def test_own_pictures_are_worth_a_fitting_and_samples_do_not_replace_them(load: Load, kept: Path) -> None:
+def test_own_pictures_are_worth_a_fitting_and_samples_do_not_replace_them(
+    load: Load, kept: Path, fitted_at_once: None
+) -> None:
     load(calibration=OWN)
     assert say(kept)["source"] == "your pictures"
     load(calibration=SAMPLES)
@@ -112,7 +131,7 @@ def test_own_pictures_are_worth_a_fitting_and_samples_do_not_replace_them(load: 
 
 
 @pytest.mark.parametrize("damage", ["torn", "other version"])
-def test_damaged_eight_bits_are_fitted_again(damage: str, load: Load, kept: Path) -> None:
+def test_damaged_eight_bits_are_fitted_again(damage: str, load: Load, kept: Path, fitted_at_once: None) -> None:
     if damage == "torn":
         (kept / "image.bin").write_bytes(b"torn")
     else:
@@ -123,7 +142,9 @@ def test_damaged_eight_bits_are_fitted_again(damage: str, load: Load, kept: Path
     assert say(kept)["nncf"] != "1.0"
 
 
-def test_too_few_pictures_are_an_error_that_says_so_and_nothing_is_kept(load: Load, tmp_path: Path) -> None:
+def test_too_few_pictures_are_an_error_that_says_so_and_nothing_is_kept(
+    load: Load, unfitted: None, tmp_path: Path
+) -> None:
     few = Calibration("your pictures", True, lambda: [*pictures(LEAST_PICTURES - 1), b"no picture"])
     with pytest.raises(
         ModelUnavailable, match=r"takes 50 pictures .* of your pictures only 49 can be read\. Set PRECISION=auto"
@@ -151,6 +172,8 @@ def test_a_tower_that_nncf_refuses_leaves_only_the_reason(
 def test_what_may_be_otherwise_next_time_is_not_remembered(
     load: Load,
     able: None,
+    unfitted: None,
+    fitted_at_once: None,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -194,14 +217,16 @@ def test_auto_stays_with_floats_where_eight_bits_find_others_and_says_why(
 
 
 def test_auto_fits_nothing_on_a_cpu_that_gains_nothing(
-    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    load: Load, unfitted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtimes, "has_int8_dot", lambda: False)
     assert load("auto", SAMPLES).identity.precision == "fp32"
     assert not list(tmp_path.rglob("int8"))
 
 
-def test_auto_without_pictures_goes_on_in_floats(load: Load, able: None, caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_without_pictures_goes_on_in_floats(
+    load: Load, unfitted: None, able: None, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO, "app"):
         assert load("auto").identity.precision == "fp32"
     assert "runs in fp32, not in int8: an index run has not fitted 8-bit arithmetic on this machine" in caplog.text

@@ -1,6 +1,8 @@
 """Which folder a query means, and what is left of the query."""
 
 import gc
+import subprocess
+import sys
 import time
 import unicodedata
 
@@ -220,6 +222,20 @@ def test_what_is_no_english_noun_has_one_form(word: str) -> None:
 def test_singular_and_plural_know_each_other(one: str, many: str) -> None:
     assert many in forms_of(one)
     assert one in forms_of(many)
+
+
+def test_inflect_comes_without_the_type_checks_that_take_seconds_to_write() -> None:
+    """In a process of its own: what was imported before may have them."""
+    code = """
+import typeguard
+from app.services.inflection import forms_of
+before = typeguard.typechecked
+assert "cities" in forms_of("city")
+import inflect
+assert typeguard.typechecked is before
+assert "typeguard" not in inflect.engine.plural_noun.__code__.co_names
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 LONG = ["nature", "nature/beach", "the/show", "t-shirts", "Ice Cream", *(f"{n}/cats" for n in range(2000))]

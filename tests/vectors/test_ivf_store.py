@@ -10,6 +10,7 @@ from app.types import Ids, Vectors, in_folder
 from app.vectors.calibration import recall_of
 from app.vectors.faiss_store import FaissStore, Rows, Saved
 from app.vectors.ivf import GATHER_ROWS, IvfIndex, probes_for
+from app.vectors.shapes import fits
 
 COUNT, DIMENSION, CLUSTERS = 20_000, 48, 150
 SHAPES = ("ivf_sq8", "ivf_rabitq")
@@ -168,7 +169,7 @@ def test_folding_changes_in_leaves_the_codes_of_the_others_as_they_were(
 ) -> None:
     """Or vectors would drift a little with every generation."""
     store, folder_of = built.copy(), dict(zip(collection.ids.tolist(), collection.folders, strict=True))
-    for number in range(3):
+    for number in range(2):
         store.remove(store.ids()[: 1500 + number].tolist())
         new, rows = np.arange(10**6 + 1000 * number, 10**6 + 1000 * number + 700), clustered(700, seed=20 + number)[0]
         store.add(new, rows, ["fresh"] * 700)
@@ -184,21 +185,29 @@ def test_folding_changes_in_leaves_the_codes_of_the_others_as_they_were(
     assert recall_of(ids_of(store.search(queries(), 10)), expected) >= RECALL - 0.015
 
 
+@pytest.mark.parametrize(("fewer", "fit"), [(0, True), (COUNT * 3 // 5, False)])
 def test_a_fold_takes_over_the_lists_until_they_no_longer_fit(
-    built: FaissStore, collection: Collection, tmp_path: Path
+    built: FaissStore, collection: Collection, tmp_path: Path, fewer: int, fit: bool
 ) -> None:
-    folder_of = dict(zip(collection.ids.tolist(), collection.folders, strict=True))
-    for number, (more, same) in enumerate(((500, True), (6 * COUNT, False))):
-        store = built.copy()
-        new = np.arange(10**7, 10**7 + more)
-        store.add(new, clustered(more, seed=30)[0], ["fresh"] * more)
-        path = tmp_path / f"{number}.bin"
-        saved = store.save(path, VectorSettings(shape=built.accuracy.shape, recall=RECALL))
-        folded = FaissStore.load(path, rows_of(saved, folder_of | dict.fromkeys(new.tolist(), "fresh")), saved.accuracy)
-        assert isinstance(built._index, IvfIndex)
-        assert isinstance(folded._index, IvfIndex)
-        assert np.array_equal(folded._index.centroids, built._index.centroids) is same
-        assert len(folded) == COUNT + more
+    store, folder_of = built.copy(), dict(zip(collection.ids.tolist(), collection.folders, strict=True))
+    new = np.arange(10**7, 10**7 + 500)
+    store.remove(store.ids()[:fewer].tolist())
+    store.add(new, clustered(500, seed=30)[0], ["fresh"] * 500)
+    saved = store.save(tmp_path / "index.bin", VectorSettings(shape=built.accuracy.shape, recall=RECALL))
+    rows = rows_of(saved, folder_of | dict.fromkeys(new.tolist(), "fresh"))
+    folded = FaissStore.load(tmp_path / "index.bin", rows, saved.accuracy)
+    assert isinstance(built._index, IvfIndex)
+    assert isinstance(folded._index, IvfIndex)
+    assert np.array_equal(folded._index.centroids, built._index.centroids) is fit
+    assert len(folded) == COUNT - fewer + 500
+
+
+def test_lists_fit_up_to_a_few_times_their_rows(built: FaissStore) -> None:
+    index = built._index
+    assert isinstance(index, IvfIndex)
+    shape = index.accuracy.shape
+    assert [fits(index, shape, count) for count in (COUNT // 2, COUNT + 500, 6 * COUNT)] == [True, True, False]
+    assert not fits(index, "flat", COUNT)
 
 
 def test_the_index_stays_in_its_file(collection: Collection, tmp_path: Path) -> None:
