@@ -128,11 +128,12 @@ class Chroma:
             made.add(list(map(str, rows)), np.array(workload.vectors[rows.start : rows.stop]), metadatas)
 
     def open(self, workload: Workload, out: Path) -> None:
+        self._out, self._dimension = out, workload.vectors.shape[1]
         self._opened = self._client(out)
         self._rows = self._opened.get_collection("rows", embedding_function=None)
 
     def answer(self, folder: str, setting: Setting) -> Answer:
-        self._rows.modify(configuration={"hnsw": {"ef_search": setting["ef"]}})
+        self._search_with(setting["ef"])
         where = {"folder": {"$in": leaves_below(folder)}} if folder else None
 
         def ask(query: Any) -> Sequence[int]:
@@ -140,6 +141,19 @@ class Chroma:
             return [int(row) for row in found["ids"][0]]
 
         return ask
+
+    def _search_with(self, ef: int) -> None:
+        """Opened anew, and read: until then Chroma goes on with the `ef` that it was opened with, whatever it says."""
+        from chromadb.api.shared_system_client import SharedSystemClient
+
+        if self._rows.configuration["hnsw"]["ef_search"] == ef:
+            return
+        self._rows.modify(configuration={"hnsw": {"ef_search": ef}})
+        self._opened.close()
+        SharedSystemClient.clear_system_cache()
+        self._opened = self._client(self._out)
+        self._rows = self._opened.get_collection("rows", embedding_function=None)
+        self._rows.query(query_embeddings=np.zeros((1, self._dimension), np.float32), n_results=1, include=[])
 
     @staticmethod
     def _client(out: Path) -> Any:
