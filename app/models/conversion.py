@@ -17,7 +17,7 @@ from app.models.preparation import Preparation
 
 logger = logging.getLogger(__name__)
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 class NotConvertible(Exception):

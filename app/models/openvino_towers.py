@@ -9,6 +9,7 @@ import numpy as np
 from app.models.base import ModelInputs
 from app.models.machine import can_bfloat16
 from app.models.openvino_core import CORE
+from app.models.padding import by_length
 from app.types import Vectors
 
 HINTS: Final = {"fp32": "f32", "bf16": "bf16"}
@@ -49,7 +50,11 @@ class OpenVinoTowers:
 
     def encode_texts(self, inputs: ModelInputs) -> Vectors:
         """(N, D) float32 of tokens, of any length."""
-        return self._text(inputs)
+        passes = by_length(inputs)
+        found = np.concatenate([self._text(part) for _, part in passes])
+        vectors = np.empty_like(found)
+        vectors[np.concatenate([rows for rows, _ in passes])] = found
+        return vectors
 
     def encode_images(self, inputs: ModelInputs) -> Vectors:
         """(N, D) float32 of preprocessed pictures, of any length."""

@@ -16,6 +16,7 @@ from app.models.hugging_face import quiet_transformers
 from app.models.likeness import TEXTS, cosines, sample_pictures
 from app.models.openvino_core import openvino
 from app.models.openvino_towers import OpenVinoTowers
+from app.models.pooling import pool_early
 from app.models.preparation import Preparation
 from app.models.torch_towers import TorchTowers
 
@@ -31,7 +32,9 @@ def write_towers(model: Any, prepare: Preparation, folder: Path) -> None:
     model.eval()
     with quiet_transformers():
         for kind, inputs in (("text", prepare.texts(TEXTS)), ("image", prepare.images(sample_pictures()))):
-            openvino.save_model(trace_tower(model, kind, inputs), folder / f"{kind}.xml", compress_to_fp16=False)
+            network = trace_tower(model, kind, inputs)
+            pool_early(network)
+            openvino.save_model(network, folder / f"{kind}.xml", compress_to_fp16=False)
     _compare(OpenVinoTowers.load(folder, "fp32"), TorchTowers(model, "cpu", "fp32"), prepare)
 
 
