@@ -68,6 +68,7 @@ class RayEngine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # A late call after the end would start another Ray.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Its core speaks on our stderr, over the bar.
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")  # It tells of workers' ends on our stdout, in our JSON.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Without it Ray warns of its own future.
         try:
             import ray.data  # noqa: F401 - is it there?

@@ -381,6 +381,17 @@ def test_on_a_ray_of_its_own_a_signal_publishes_what_is_done_and_no_process_stay
     await_true(lambda: not started & running(), lambda: f"left behind: {started & running()}")
 
 
+def test_what_ray_has_to_say_of_its_workers_is_not_printed_into_the_report() -> None:
+    told = """
+from indexer.ray_engine import RayEngine
+RayEngine(None)
+from ray._private.worker import print_to_stdstream  # as its thread for errors does
+print_to_stdstream({"lines": ["Task failed", ""], "pid": "raylet", "is_err": False}, ignore_prefix=False)
+"""
+    done = subprocess.run([sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setenv("STORAGE_URL", f"file://{tmp_path}")
