@@ -37,7 +37,7 @@ from app.types import Vectors
 from scripts.bench.architectures import named
 from scripts.bench.machine import machine
 
-WORDS = "two small red sailboats next to an old lighthouse on the shore at night"
+WORDS = "two red sailboats next to an old lighthouse at night"
 
 say = Console(stderr=True).print
 

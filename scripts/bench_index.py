@@ -44,8 +44,6 @@ from scripts.bench.architectures import named
 from scripts.bench.machine import machine
 from scripts.bench_encode import OnnxTowers
 
-SIZE = (1024, 768)
-
 say = Console(stderr=True).print
 
 
@@ -102,15 +100,17 @@ class OwnRun:
         return self.towers.busy_s / (time.perf_counter() - began)
 
 
-def make_pictures(folder: Path, count: int) -> None:
-    """JPEGs of 1024 x 768 pixels with as much detail as photographs have: samples, enlarged, with grain."""
+def make_pictures(folder: Path, count: int, width: int, height: int) -> None:
+    """JPEGs with as much detail as photographs have: samples, enlarged, with grain."""
     random = np.random.default_rng(0)
     samples = sorted(SAMPLES.rglob("*.jpg"))
     for number in range(count):
         with Image.open(samples[number % len(samples)]) as sample:
-            pixels = np.asarray(sample.convert("RGB").resize(SIZE, Image.Resampling.BICUBIC), np.int16)
-        grain = random.normal(0, 8, (SIZE[1] // 2, SIZE[0] // 2, 1)).repeat(2, 0).repeat(2, 1).astype(np.int16)
-        Image.fromarray((pixels + grain).clip(0, 255).astype(np.uint8)).save(folder / f"{number:05}.jpg", quality=85)
+            pixels = np.asarray(sample.convert("RGB").resize((width, height), Image.Resampling.BICUBIC), np.int16)
+        grain = random.normal(0, 8, (height // 2 + 1, width // 2 + 1, 1)).repeat(2, 0).repeat(2, 1)[:height, :width]
+        Image.fromarray((pixels + grain.astype(np.int16)).clip(0, 255).astype(np.uint8)).save(
+            folder / f"{number:05}.jpg", quality=85
+        )
 
 
 def in_batches(paths: Sequence[Path], size: int, encode: Callable[[list[Image.Image]], Any]) -> float:
@@ -153,7 +153,7 @@ def ways(
         say(f"sentence-transformers is left out: {error}")
     try:
         prepare = original.prepare
-        pair = prepare.texts(["a", "b"]), prepare.images([Image.new("RGB", SIZE)] * 2)
+        pair = prepare.texts(["a", "b"]), prepare.images([Image.new("RGB", (300, 200))] * 2)
         onnx = OnnxTowers(network, workplace, *pair, settings.model.threads)
         found.append(
             Way(
@@ -218,7 +218,8 @@ def table(found: Sequence[Way]) -> str:
 def main(
     model: Annotated[str, typer.Option(help="name or folder, or vit-b-32, vit-b-16 with random weights")] = "vit-b-32",
     count: Annotated[int, typer.Option(min=2, help="pictures")] = 200,
-    pictures: Annotated[Path | None, typer.Option(help="folder of JPEGs to take; else made ones, 1024 x 768")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="folder of JPEGs to take; else made ones")] = None,
+    size: Annotated[tuple[int, int], typer.Option(help="width and height of made ones")] = (1024, 768),
     batch: Annotated[int, typer.Option(min=1, help="pictures in one pass of the loops")] = 16,
     rounds: Annotated[int, typer.Option(min=1, help="how often everybody's turn comes")] = 3,
     precision: Annotated[str, typer.Option(help="of ours, as PRECISION")] = "auto",
@@ -237,9 +238,9 @@ def main(
                 shutil.copy(path, bucket)
         else:
             say(f"making {count} pictures")
-            make_pictures(bucket, count)
+            make_pictures(bucket, count, *size)
         paths = sorted(bucket.glob("*.jpg"))
-        size = statistics.mean(path.stat().st_size for path in paths)
+        mean_bytes = statistics.mean(path.stat().st_size for path in paths)
         settings = Settings(
             storage=StorageSettings(url=f"file://{bucket}"),
             model=ModelSettings(name=name, cache=workplace / "cache", precision=precision, threads=threads),  # type: ignore[arg-type]
@@ -256,8 +257,8 @@ def main(
                 say(f"round {number + 1} of {rounds}: {each.name}")
                 each.measure(len(paths))
     print(machine("torch", "transformers", "openvino", "onnxruntime", "sentence-transformers"))
-    kind = "" if pictures else f" of {SIZE[0]} x {SIZE[1]} pixels"
-    print(f"{model}, {len(paths)} JPEGs{kind}, {size / 1000:.0f} kB each, {threads} threads\n")
+    kind = "" if pictures else f" of {size[0]} x {size[1]} pixels"
+    print(f"{model}, {len(paths)} JPEGs{kind}, {mean_bytes / 1000:.0f} kB each, {threads} threads\n")
     print(table(found))
     print(f"\n{read}")
 

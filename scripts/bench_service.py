@@ -5,7 +5,12 @@
 The service runs as it is installed, as a process of its own over a folder with `--count` made-up vectors. Every query
 is another text, but for the row `asked before`. Its rival is itself with one text a pass (BATCH_MAX_SIZE=1). `in
 process` is what a search cannot do without: tokens, model, vector search. All are there at the same time and are asked
-by turns.
+by turns, with the same texts. `--infinity` is the address of an infinity server that embeds with the same model, and
+searches nothing; for random weights both take a folder that was made before:
+
+    python -m scripts.bench.architectures vit-b-32 FOLDER
+    infinity_emb v2 --model-id FOLDER --engine torch --device cpu
+    python -m scripts.bench_service --model FOLDER --infinity http://127.0.0.1:7997
 """
 
 import asyncio
@@ -22,7 +27,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count as counting
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import httpx
 import numpy as np
@@ -65,11 +70,16 @@ class Asked:
 
 
 def texts() -> Iterator[str]:
-    """Of about twelve tokens, none twice."""
+    """Short and long ones by turns, of about twelve tokens, four to twenty of them, none twice."""
     for number in counting():
         first, second, colour = (list_[number * step % len(list_)] for list_, step in
                                  ((WORDS, 1), (WORDS, 7), (COLOURS, 3)))  # fmt: skip
-        yield f"{number} {colour} {first}s next to a small {second} {PLACES[number % len(PLACES)]}"
+        place = PLACES[number % len(PLACES)]
+        yield (
+            f"{number} {first}s",
+            f"{number} {colour} {first}s {place}",
+            f"{number} {colour} {first}s next to a small {second} {place}",
+        )[number % 3]
 
 
 def publish(settings: Settings, model: ModelIdentity, count: int) -> None:
@@ -128,29 +138,45 @@ def _ready(process: "subprocess.Popen[str]") -> str:
     return address
 
 
-def over_http(service: Service, queries: Iterator[str], clients: int) -> Callable[[float], tuple[float, list[float]]]:
-    return lambda seconds: asyncio.run(ask(service.address, queries, clients, seconds))
+@dataclass(frozen=True)
+class Asking:
+    """What is sent of a text, and where to."""
+
+    path: str
+    body: Callable[[str], dict[str, Any]]
 
 
-async def ask(address: str, queries: Iterator[str], clients: int, seconds: float) -> tuple[float, list[float]]:
+SEARCH = Asking("/api/v1/search/text", lambda text: {"query": text, "k": 10, "auto_folder": False})
+EMBED = Asking("/embeddings", lambda text: {"input": [text], "modality": "text"})
+
+
+def over_http(
+    address: str, asking: Asking, queries: Iterator[str], clients: int
+) -> Callable[[float], tuple[float, list[float]]]:
+    return lambda seconds: asyncio.run(ask(address, asking, queries, clients, seconds))
+
+
+async def ask(
+    address: str, asking: Asking, queries: Iterator[str], clients: int, seconds: float
+) -> tuple[float, list[float]]:
     """Answers a second, and the milliseconds of each, from so many clients that ask one thing after the other."""
     host, _, port = address.removeprefix("http://").partition(":")
     until = time.perf_counter() + seconds
     began = time.perf_counter()
-    found = await asyncio.gather(*(_client(host, int(port), queries, until) for _ in range(clients)))
+    found = await asyncio.gather(*(_client(host, int(port), asking, queries, until) for _ in range(clients)))
     took_s = time.perf_counter() - began
     times = [ms for each in found for ms in each]
     return len(times) / took_s, times
 
 
-async def _client(host: str, port: int, queries: Iterator[str], until: float) -> list[float]:
+async def _client(host: str, port: int, asking: Asking, queries: Iterator[str], until: float) -> list[float]:
     """One kept connection. Plain HTTP/1.1: a client library would take more of the two cores than the service."""
     reader, writer = await asyncio.open_connection(host, port)
     times = []
     try:
         while time.perf_counter() < until:
-            body = json.dumps({"query": next(queries), "k": 10, "auto_folder": False}).encode()
-            head = f"POST /api/v1/search/text HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+            body = json.dumps(asking.body(next(queries))).encode()
+            head = f"POST {asking.path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
             began = time.perf_counter()
             writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             answer = await reader.readuntil(b"\r\n\r\n")
@@ -208,6 +234,7 @@ def main(
     clients: Annotated[int, typer.Option(min=2, help="that ask at once")] = 32,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     seconds: Annotated[float, typer.Option(min=0.1, help="of each way of asking, in each round")] = 3.0,
+    infinity: Annotated[str, typer.Option(help="address of an infinity server to ask as well")] = "",
 ) -> None:
     """Measure text searches over HTTP."""
     with ExitStack() as stack:
@@ -226,10 +253,15 @@ def main(
         alone = Alone(settings, embedder)
         ways = [
             Asked("in process, no HTTP", 1, partial(alone.ask, fresh)),
-            *(Asked("ours", number, over_http(ours, fresh, number)) for number in (1, clients)),
-            *(Asked("batching off", number, over_http(rival, fresh, number)) for number in (1, clients)),
-            *(Asked("ours, asked before", number, over_http(ours, again, number)) for number in (1, clients)),
-        ]
+            *(Asked(name, number, over_http(address, asking, queries, number))
+              for name, address, asking, queries in (
+                  ("ours", ours.address, SEARCH, fresh),
+                  ("batching off", rival.address, SEARCH, fresh),
+                  *([("infinity, no search", infinity, EMBED, fresh)] if infinity else []),
+                  ("ours, asked before", ours.address, SEARCH, again),
+              )
+              for number in (1, clients)),
+        ]  # fmt: skip
         for way in ways:
             way.ask(0.5)
         for number in range(rounds):

@@ -1,5 +1,9 @@
-"""Models of a named architecture with random weights: what they compute is nonsense, how fast is real."""
+"""Models of a named architecture with random weights: what they compute is nonsense, how fast is real.
 
+`python -m scripts.bench.architectures vit-b-32 FOLDER` writes one.
+"""
+
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -29,3 +33,7 @@ def build(architecture: str, folder: Path) -> Path:
     tokenizer.save_pretrained(folder)
     CLIPImageProcessorPil().save_pretrained(folder)
     return folder
+
+
+if __name__ == "__main__":
+    build(sys.argv[1], Path(sys.argv[2]))

@@ -10,8 +10,10 @@ from tests.support.tiny_models import build_tiny_clip
 
 
 def test_a_whole_run_is_measured_beside_a_plain_loop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(model=str(build_tiny_clip(tmp_path / "clip")), count=5, batch=2, rounds=2, precision="fp32", threads=1)
+    model = str(build_tiny_clip(tmp_path / "clip"))
+    main(model=model, count=5, size=(1024, 767), batch=2, rounds=2, precision="fp32", threads=1)
     printed = capsys.readouterr().out
+    assert "5 JPEGs of 1024 x 767 pixels" in printed
     rows = {
         row[0].strip(): [cell.strip() for cell in row[1:]]
         for row in (line.split("|")[1:-1] for line in printed.splitlines() if re.match(r"\| \w", line))
