@@ -5,7 +5,7 @@
 The service runs as it is installed, as a process of its own over a folder with `--count` made-up vectors. Every query
 is another text, but for the row `asked before`. Its rival is itself with one text a pass (BATCH_MAX_SIZE=1). `in
 process` is what a search cannot do without: tokens, model, vector search. All are there at the same time and are asked
-by turns, with the same texts. `--infinity` is the address of an infinity server that embeds with the same model, and
+by turns, with texts of one kind. `--infinity` is the address of an infinity server that embeds with the same model, and
 searches nothing; for random weights both take a folder that was made before:
 
     python -m scripts.bench.architectures vit-b-32 FOLDER
