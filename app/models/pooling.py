@@ -80,11 +80,9 @@ def _what_only_serves(pool: _Pool, network: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for node in reversed(network.get_ordered_ops()):
         is_source = node.get_name() == pool.source.get_node().get_name()
-        if is_source or found:
-            users = [each for output in node.outputs() for each in _users(output)]
-            if is_source:
-                users = [user for user in users if user.get_type_name() != "ShapeOf"]
-            if users and _is_by_token(node) and all(user.get_name() in served for user in users):
+        if (is_source or found) and _is_by_token(node):
+            users = [user.get_node() for user in node.output(0).get_target_inputs()]
+            if all(user.get_name() in served or (is_source and _asks_shape(user)) for user in users):
                 found[node.get_name()] = node
                 served.add(node.get_name())
     return found
@@ -118,7 +116,7 @@ def _pool_before(nodes: dict[str, Any], pool: _Pool) -> None:
         for each in node.inputs()
         if each.get_source_output().get_node().get_name() not in nodes and _constant(each.get_source_output()) is None
     ]
-    asked_for_shape = [user for user in pool.source.get_target_inputs() if user.get_node().get_type_name() == "ShapeOf"]
+    asked_for_shape = [user for user in pool.source.get_target_inputs() if _asks_shape(user.get_node())]
     alike = [source for _, source in given if source.get_partial_shape() == pool.source.get_partial_shape()]
     if not given or not all(_has_tokens(source) for _, source in given) or (asked_for_shape and not alike):
         return
@@ -132,8 +130,8 @@ def _pool_before(nodes: dict[str, Any], pool: _Pool) -> None:
     pool.output.replace(operations.squeeze(pool.source, np.array([1])).output(0))
 
 
-def _users(output: Any) -> list[Any]:
-    return [each.get_node() for each in output.get_target_inputs()]
+def _asks_shape(node: Any) -> bool:
+    return bool(node.get_type_name() == "ShapeOf")
 
 
 def _rank(output: Any) -> int:
