@@ -44,7 +44,7 @@ def load_embedder(
     `for_batches` makes an index run faster and a single picture slower.
     8-bit arithmetic is fitted to `calibration`, or to the sample pictures where `PRECISION=int8` asks for it.
     """
-    from app.models import runtimes  # OpenVINO takes half a second to import, and storage needs none of it
+    from app.models import choose as runtimes  # OpenVINO takes half a second to import, and storage needs none of it
 
     if calibration is None and settings.precision == "int8":
         calibration = sample_calibration()
@@ -67,11 +67,11 @@ def open_vectors(settings: Settings) -> VectorServer | None:
     """The vector server that `VECTOR_STORE` names, asked for nothing yet; None for FAISS. Raises InvalidSettings."""
     match settings.vector.store:
         case "milvus":
-            from app.vectors.milvus import MilvusServer  # each engine's client is an extra of its own
+            from app.vectors.servers.milvus import MilvusServer  # each engine's client is an extra of its own
 
             return MilvusServer(settings.milvus, settings.vector.recall)
         case "chroma":
-            from app.vectors.chroma import ChromaServer
+            from app.vectors.servers.chroma import ChromaServer
 
             return ChromaServer(settings.chroma)
         case "faiss":

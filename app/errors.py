@@ -24,7 +24,8 @@ AppError
 ├── ModelUnavailable
 └── InvalidSettings
 
-No HTTP here: `app.api.errors` maps each class to a status in one table. The message says what was wrong and what to do.
+No HTTP here: `app.http.problems` maps each class to a status in one table.
+The message says what was wrong and what to do.
 """
 
 

@@ -14,24 +14,27 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 from starlette.types import Lifespan
 
-from app.api.compat import image_search_v2
-from app.api.dependencies import Services
-from app.api.errors import add_error_handlers, answer_unexpected
-from app.api.middleware.access_log import AccessLogMiddleware
-from app.api.middleware.body_limit import BodyLimitMiddleware
-from app.api.middleware.request_id import RequestIdFilter, RequestIdMiddleware
-from app.api.middleware.unexpected import UnexpectedErrorMiddleware
-from app.api.openapi import describe
-from app.api.routes import health, index, library, search
 from app.bootstrap import Components, build
 from app.catalog.live import LiveCatalog
-from app.models.batching import MicroBatcher
-from app.services.following import IndexFollower
-from app.services.jobs import IndexJobs
-from app.services.library import Library
-from app.services.search import SearchService
-from app.services.thumbnails import Thumbnails
-from app.services.workers import Workers
+from app.compat import image_search_v2
+from app.encoder.batching import MicroBatcher
+from app.encoder.workers import Workers
+from app.http.middleware.access_log import AccessLogMiddleware
+from app.http.middleware.body_limit import BodyLimitMiddleware
+from app.http.middleware.request_id import RequestIdFilter, RequestIdMiddleware
+from app.http.middleware.unexpected import UnexpectedErrorMiddleware
+from app.http.openapi import describe
+from app.http.problems import add_error_handlers, answer_unexpected
+from app.http.requests import Services
+from app.indexing import health
+from app.indexing import routes as index
+from app.indexing.follower import IndexFollower
+from app.indexing.jobs import IndexJobs
+from app.library import routes as library
+from app.library.service import Library
+from app.library.thumbnails import Thumbnails
+from app.search import routes as search
+from app.search.service import SearchService
 from app.settings import Settings, environment_of, load_settings
 
 log = logging.getLogger(__name__)

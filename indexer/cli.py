@@ -27,10 +27,10 @@ from indexer.progress import (
     discard,
     write_json_line,
 )
-from indexer.stop import StopSignal
+from indexer.signals import StopSignal
 
 if TYPE_CHECKING:
-    from indexer.parts import Parts
+    from indexer.executor import Parts
     from indexer.report import Report
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ def _writing_report(where: Path | str) -> Iterator[None]:
 
 
 def make_app(assemble: Assemble = None) -> typer.Typer:
-    """The command; `assemble` makes the parts, `indexer.parts.assemble` unless told otherwise."""
+    """The command; `assemble` makes the parts, `indexer.executor.assemble` unless told otherwise."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
     @app.command()
@@ -196,13 +196,15 @@ def _prepare(
     settings = load_settings()
     output.check()
     output.set_up_logging(settings.server.log_level)
-    from indexer import parts  # Imports the layers below: not for --help, nor before the settings are known good.
+    from indexer import (
+        executor as parts,  # Imports the layers below: not for --help, nor before the settings are known good.
+    )
     from indexer.run import Options, run_index
 
     found = (assemble or parts.assemble)(settings)
     if engine is EngineName.RAY:
-        from indexer.ray_engine import RayEngine
-        from indexer.ray_workers import Recipe
+        from indexer.ray.executor import RayEngine
+        from indexer.ray.workers import Recipe
 
         found = replace(found, engine=RayEngine(Recipe.of(settings)))
     options = Options(**flags)

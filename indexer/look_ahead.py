@@ -11,8 +11,8 @@ from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
 
+from app.ingest.reading import Content, Outcome, Reader
 from app.storage.base import ObjectInfo, StoredObject
-from indexer.reader import Content, Outcome, Reader
 
 MAX_DECODED_BYTES = 1 << 30
 """Decoded pictures kept in memory at most, give or take one for each reader thread: many shrunken ones, or 28

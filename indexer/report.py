@@ -12,8 +12,8 @@ import orjson
 
 from app.catalog.changes import Snapshot
 from app.types import ImageRecord, row_id
-from indexer.diff import Diff
-from indexer.harvest import Harvest
+from indexer.plan import Diff
+from indexer.results import Harvest
 
 NAMED = 20
 """Skipped pictures that the summary names; the JSON report names them all."""

@@ -15,10 +15,10 @@ import numpy as np
 
 from app.catalog.catalog import mismatch_message
 from app.catalog.changes import Changes, Snapshot
-from app.catalog.drift import Drift, drift_of
-from app.catalog.keys import POINTER_KEY, is_picture_key
+from app.catalog.layout import POINTER_KEY, is_picture_key
 from app.catalog.lock import IndexLock
 from app.catalog.records import Records
+from app.catalog.snapshot import Drift, drift_of
 from app.errors import (
     AppError,
     IndexCorrupt,
@@ -32,11 +32,11 @@ from app.storage.base import ObjectInfo
 from app.types import ImageRecord, ModelIdentity, Vectors, image_id_of, row_id
 from indexer.calibrating import calibration_on
 from indexer.contents import Contents
-from indexer.diff import Diff, diff_listing, may_hold_news, refuse_shrink, under_new_keys
-from indexer.harvest import Harvest, Harvester
-from indexer.parts import Parts
+from indexer.executor import Parts
+from indexer.plan import Diff, diff_listing, may_hold_news, refuse_shrink, under_new_keys
 from indexer.progress import Progress, UnbrokenProgress
 from indexer.report import Report, make_report
+from indexer.results import Harvest, Harvester
 
 log = logging.getLogger(__name__)
 

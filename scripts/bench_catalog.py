@@ -16,7 +16,7 @@ import numpy as np
 
 from app.catalog.catalog import Catalog
 from app.catalog.changes import Changes
-from app.catalog.keys import INDEX_PREFIX
+from app.catalog.layout import INDEX_PREFIX
 from app.catalog.live import LiveCatalog
 from app.settings import IndexSettings, VectorSettings
 from app.storage.local import LocalStore

@@ -22,15 +22,15 @@ import torch
 import typer
 from rich.console import Console
 
+from app.models.agreement import cosines, sample_pictures
 from app.models.base import ModelInputs, Towers
 from app.models.calibration import sample_calibration
 from app.models.checkpoint import Checkpoint, find_checkpoint
-from app.models.conversion import Converter
-from app.models.likeness import cosines, sample_pictures
-from app.models.machine import can_bfloat16
-from app.models.openvino_towers import OpenVinoTowers
+from app.models.hardware import can_bfloat16
+from app.models.openvino.conversion import Converter
+from app.models.openvino.quantization import NotQuantizable, find_or_quantize
+from app.models.openvino.towers import OpenVinoTowers
 from app.models.original import Original
-from app.models.quantization import NotQuantizable, find_or_quantize
 from app.models.torch_towers import TorchTowers
 from app.settings import ModelSettings
 from app.types import Vectors

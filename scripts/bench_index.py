@@ -28,16 +28,16 @@ from rich.console import Console
 from transformers import AutoImageProcessor
 
 from app import bootstrap
-from app.catalog.keys import INDEX_PREFIX
+from app.catalog.layout import INDEX_PREFIX
 from app.models.base import ModelInputs, Towers
 from app.models.calibration import SAMPLES, Calibration, spread
 from app.models.checkpoint import Checkpoint, find_checkpoint
-from app.models.decoding import decode_image
 from app.models.embedder import DualEncoder
 from app.models.original import Original
+from app.pictures.decoding import decode_image
 from app.settings import ImageSettings, IndexSettings, ModelSettings, Settings, StorageSettings
 from app.types import Vectors
-from indexer.parts import Model, Parts
+from indexer.executor import Model, Parts
 from indexer.progress import SilentProgress
 from indexer.run import Options, run_index
 from scripts.bench.architectures import named

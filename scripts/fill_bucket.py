@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from app.errors import AppError, InvalidSettings, StorageUnavailable
-from app.services.filling import put_pictures
+from app.library.filling import put_pictures
 from app.settings import StorageSettings, load_settings
 from app.storage.base import ObjectStore
 from app.storage.s3 import S3Store

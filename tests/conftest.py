@@ -5,4 +5,5 @@ pytest_plugins = [
     "tests.support.milvus_server",
     "tests.support.model_cache",
     "tests.support.s3_server",
+    "tests.support.small_service",
 ]

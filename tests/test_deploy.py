@@ -241,7 +241,7 @@ def test_our_containers_can_write_only_their_volumes(name: str) -> None:
 @pytest.mark.parametrize("name", ["api", "indexer"])
 def test_the_commands_are_commands_of_the_program(name: str) -> None:
     command = [interpolate(word, {}) for word in SERVICES[name]["command"]]
-    program = "from app.cli import main; main()"
+    program = "from app.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, *command, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120
     )

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.catalog import files, keys
+from app.catalog import layout as keys
+from app.catalog import verified_files as files
+from app.catalog.backend import Engine
+from app.catalog.bucket_backend import EmbeddedEngine
 from app.catalog.changes import Changes, Snapshot
-from app.catalog.embedded import EmbeddedEngine
-from app.catalog.engine import Engine
 from app.catalog.journal import journal_from_json
 from app.catalog.pointer import (
     FileEntry,
@@ -26,7 +27,7 @@ from app.catalog.pointer import (
     read_pointer,
     swap_pointer,
 )
-from app.catalog.served import ServedEngine
+from app.catalog.server_backend import ServedEngine
 from app.errors import IndexCorrupt, IndexMismatch, ObjectNotFound, PreconditionFailed, Unavailable
 from app.settings import IndexSettings, VectorSettings
 from app.storage.base import ObjectStore

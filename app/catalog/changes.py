@@ -11,7 +11,7 @@ from app.catalog.pointer import Pointer
 from app.catalog.records import Records
 from app.types import ImageRecord, Skip, Vectors, row_id
 from app.vectors.base import VectorStore
-from app.vectors.faiss_store import FaissStore
+from app.vectors.faiss.store import FaissStore
 
 
 @dataclass(frozen=True)

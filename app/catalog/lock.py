@@ -15,7 +15,7 @@ from types import TracebackType
 
 import orjson
 
-from app.catalog.keys import LOCK_KEY
+from app.catalog.layout import LOCK_KEY
 from app.catalog.pointer import new_token
 from app.errors import AppError, IndexBusy, ObjectNotFound, PreconditionFailed, StorageUnavailable
 from app.storage.base import ObjectStore

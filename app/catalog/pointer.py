@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from app.catalog.keys import GENERATION, POINTER_KEY
+from app.catalog.layout import GENERATION, POINTER_KEY
 from app.errors import IndexCorrupt, ObjectNotFound, PreconditionFailed, StorageUnavailable
 from app.storage.base import ObjectStore
 from app.types import ModelIdentity

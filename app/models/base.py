@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeAlias
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.models.decoding import Picture
+from app.pictures.decoding import Picture
 from app.settings import ImageSettings
 from app.types import ModelIdentity, Vectors
 

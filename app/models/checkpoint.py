@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.errors import ModelUnavailable
-from app.models.decoding import PREPROCESSING_VERSION
+from app.pictures.decoding import PREPROCESSING_VERSION
 from app.settings import ModelSettings
 
 logger = logging.getLogger(__name__)

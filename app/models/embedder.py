@@ -9,8 +9,8 @@ from PIL import Image
 from app.errors import ModelUnavailable
 from app.models.base import ModelInputs, Towers
 from app.models.checkpoint import Checkpoint
-from app.models.decoding import Picture
-from app.models.preparation import Preparation
+from app.models.inputs import Preparation
+from app.pictures.decoding import Picture
 from app.settings import ImageSettings
 from app.types import ModelIdentity, Vectors
 

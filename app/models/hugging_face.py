@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from app.models.base import ModelInputs
 from app.models.checkpoint import Checkpoint
-from app.models.preparation import Preparation
+from app.models.inputs import Preparation
 from app.models.preprocess import Preprocessor
 from app.models.tokenizer import PARTS, TextTokenizer, Tokenize, clean
 

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import Any
 
 from app.models.checkpoint import Checkpoint
-from app.models.preparation import Preparation
+from app.models.inputs import Preparation
 
 
 class Original:

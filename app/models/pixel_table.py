@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.models.base import ModelInputs
-from app.models.decoding import Size
+from app.pictures.decoding import Size
 
 
 class PixelTable:

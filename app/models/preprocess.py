@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from app.models.base import ModelInputs
-from app.models.decoding import Picture, decode_image
 from app.models.pixel_table import PixelTable
 from app.models.resize import Resize
+from app.pictures.decoding import Picture, decode_image
 from app.settings import ImageSettings
 
 MAX_ASPECT: Final = 50

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from app.models.decoding import Size
+from app.pictures.decoding import Size
 
 
 @dataclass(frozen=True)

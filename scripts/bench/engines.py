@@ -13,7 +13,7 @@ import numpy as np
 
 from app.settings import VectorSettings
 from app.vectors.base import Accuracy
-from app.vectors.faiss_store import FaissStore, Rows
+from app.vectors.faiss.store import FaissStore, Rows
 from scripts.bench.workload import FOLDERS, NEIGHBOURS, Workload, leaves_below
 
 Setting: TypeAlias = dict[str, int]

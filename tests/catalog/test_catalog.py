@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from app.catalog import catalog as catalog_module
-from app.catalog import keys
+from app.catalog import layout as keys
+from app.catalog.bucket_backend import EmbeddedEngine
 from app.catalog.catalog import Catalog
 from app.catalog.changes import Changes, Snapshot
-from app.catalog.embedded import EmbeddedEngine
 from app.errors import IndexCorrupt, IndexMismatch, PreconditionFailed, StorageUnavailable
 from app.settings import IndexSettings
 from app.storage.base import ObjectStore

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.catalog import keys
+from app.catalog import layout as keys
 from app.catalog.catalog import Catalog
 from app.catalog.live import LiveCatalog
 from app.errors import IndexCorrupt, IndexNotReady, StorageUnavailable

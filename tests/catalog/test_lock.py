@@ -6,7 +6,7 @@ from collections.abc import Callable
 import orjson
 import pytest
 
-from app.catalog.keys import LOCK_KEY
+from app.catalog.layout import LOCK_KEY
 from app.catalog.lock import IndexLock
 from app.errors import IndexBusy, PreconditionFailed, StorageUnavailable
 from app.storage.base import ObjectStore

@@ -16,11 +16,11 @@ import pytest
 from app.errors import IndexCorrupt, VectorStoreUnavailable
 from app.settings import ChromaSettings, MilvusSettings
 from app.types import Ids, Vectors, in_folder
-from app.vectors import milvus_lite
 from app.vectors.base import VectorServer, VectorStore
-from app.vectors.chroma import ChromaServer
-from app.vectors.faiss_store import FaissStore
-from app.vectors.milvus import MilvusServer
+from app.vectors.faiss.store import FaissStore
+from app.vectors.servers import milvus_lite
+from app.vectors.servers.chroma import ChromaServer
+from app.vectors.servers.milvus import MilvusServer
 from tests.support.wire import Wire
 
 DIMENSION = 16

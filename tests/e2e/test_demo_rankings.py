@@ -10,7 +10,7 @@ import httpx
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from app.demo import SAMPLES
+from app.cli.demo import SAMPLES
 
 TEXTS = {
     "a yellow car in the snow": "vehicles/yellow-car-in-snow.jpg",

@@ -16,7 +16,7 @@ from statistics import median
 import httpx
 import pytest
 
-from app.services.filling import put_pictures
+from app.library.filling import put_pictures
 from tests.support.service import wait_until
 from tests.support.stores import store_at
 

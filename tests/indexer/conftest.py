@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from app.models.choose import load_embedder
 from app.models.embedder import DualEncoder
-from app.models.runtimes import load_embedder
 from app.settings import ModelSettings
 from app.storage.local import LocalStore
 from tests.indexer.picture_collection import Collection, CountingEmbedder

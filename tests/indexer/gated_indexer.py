@@ -14,13 +14,13 @@ import numpy as np
 from PIL import Image
 
 from app.catalog.catalog import Catalog
-from app.models.decoding import Picture, decode_image
+from app.pictures.decoding import Picture, decode_image
 from app.settings import ImageSettings, Settings
 from app.storage.local import LocalStore
 from app.types import Vectors
 from indexer import cli
-from indexer.parts import Model, Parts
-from indexer.stop import StopSignal
+from indexer.executor import Model, Parts
+from indexer.signals import StopSignal
 from tests.support.catalogs import DIMENSION, MODEL
 
 HELD_FROM = 3

@@ -11,12 +11,12 @@ from app.catalog.catalog import Catalog
 from app.catalog.changes import Snapshot
 from app.models.base import Embedder
 from app.models.calibration import Calibration
-from app.models.decoding import Picture
+from app.pictures.decoding import Picture
 from app.settings import ImageSettings, IndexSettings, ModelSettings, Settings, StorageSettings
 from app.storage.base import ObjectStore
 from app.types import ModelIdentity, Vectors, image_id_of, row_id
 from app.vectors.base import VectorServer
-from indexer.parts import Model, Parts
+from indexer.executor import Model, Parts
 from indexer.progress import Progress, SilentProgress
 from indexer.report import Report
 from indexer.run import Options, run_index

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from app.errors import ObjectNotFound
-from app.models.decoding import Picture, decode_image
+from app.ingest.reading import Content, Failure, Gone, Outcome, Reader
+from app.pictures.decoding import Picture, decode_image
 from app.settings import ImageSettings
 from app.storage.base import ObjectInfo, StoredObject
 from app.storage.local import LocalStore
 from indexer.look_ahead import LookAhead
-from indexer.reader import Content, Failure, Gone, Outcome, Reader
 from tests.indexer.picture_collection import png
 from tests.support.stores import WrappedStore
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.models.runtimes import load_embedder
+from app.models.choose import load_embedder
 from app.settings import ModelSettings
 from app.storage.local import LocalStore
 from tests.indexer.picture_collection import Collection, CountingEmbedder, some_settings

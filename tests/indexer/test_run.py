@@ -16,7 +16,7 @@ from PIL import Image
 
 from app.catalog.catalog import Catalog
 from app.catalog.changes import Changes
-from app.catalog.keys import LOCK_KEY, POINTER_KEY
+from app.catalog.layout import LOCK_KEY, POINTER_KEY
 from app.catalog.lock import IndexLock
 from app.errors import (
     AppError,
@@ -29,9 +29,9 @@ from app.errors import (
     ShrinkRefused,
     StorageUnavailable,
 )
-from app.models.decoding import Picture, decode_image
+from app.models.choose import load_embedder
 from app.models.embedder import DualEncoder
-from app.models.runtimes import load_embedder
+from app.pictures.decoding import Picture, decode_image
 from app.settings import ImageSettings, ModelSettings
 from app.storage.base import ObjectInfo, StoredObject
 from app.storage.local import LocalStore

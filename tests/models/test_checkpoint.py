@@ -19,7 +19,7 @@ from app.errors import ModelUnavailable
 from app.models import checkpoint
 from app.models import hub as the_hub
 from app.models.checkpoint import Checkpoint, find_checkpoint
-from app.models.runtimes import load_embedder
+from app.models.choose import load_embedder
 from app.settings import ModelSettings
 from tests.support.tiny_models import build_tiny_clip
 

@@ -19,8 +19,8 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from app.errors import ModelUnavailable
 from app.models.base import Embedder
+from app.models.choose import load_embedder
 from app.models.embedder import FORWARD_SIZE, DualEncoder
-from app.models.runtimes import load_embedder
 from app.settings import ImageSettings, ModelSettings
 
 TEXTS = ["a photo of a dog", "black cat sleeping on the red sofa", "", "Old City at NIGHT", "qwerty é 漢字 🙂"]

@@ -19,9 +19,9 @@ from transformers import AutoImageProcessor
 
 from app.errors import ImageTooLarge, InvalidImage, InvalidInput, UnsupportedImageType
 from app.models.checkpoint import DEMO_FOLDER
-from app.models.decoding import decode_image
 from app.models.hugging_face import read_preprocessor
 from app.models.preprocess import Preprocessor
+from app.pictures.decoding import decode_image
 from app.settings import ImageSettings
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")

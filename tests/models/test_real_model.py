@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from app.errors import InvalidImage
-from app.models.decoding import decode_image
+from app.models.choose import load_embedder
 from app.models.embedder import DualEncoder
-from app.models.runtimes import load_embedder
+from app.pictures.decoding import decode_image
 from app.settings import ImageSettings, ModelSettings
 
 SHARED = Path(__file__).parents[2] / ".." / "shared"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.models import quantization
 from app.models.calibration import calibration_texts
-from app.models.quantization import LEAST_PICTURES
+from app.models.openvino import quantization
+from app.models.openvino.quantization import LEAST_PICTURES
 from scripts.bench_encode import main
 from scripts.bench_service import texts
 from tests.support.tiny_models import build_tiny_clip

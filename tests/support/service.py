@@ -21,7 +21,7 @@ from app.catalog.catalog import Catalog
 from app.catalog.changes import Changes
 from app.main import create_app
 from app.models.base import Embedder
-from app.models.decoding import Picture, decode_image
+from app.pictures.decoding import Picture, decode_image
 from app.settings import ImageSettings, IndexSettings, Settings, StorageSettings
 from app.storage.base import ObjectStore
 from app.storage.local import LocalStore

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from app.errors import IndexCorrupt, VectorStoreUnavailable
 from app.types import Ids, Vectors
 from app.vectors.base import Accuracy
-from app.vectors.faiss_store import FaissStore
+from app.vectors.faiss.store import FaissStore
 
 
 class MemoryCollection:

@@ -1,0 +1,90 @@
+"""`image2search`: the service, the indexer, a search and the demo from the command line."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from app.errors import AppError
+from app.settings import Settings, load_settings
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Find your pictures by describing or showing one.")
+console = Console()
+problems = Console(stderr=True)
+
+
+def main() -> None:
+    """Entry point. What goes wrong on purpose ends as one sentence and exit code 1."""
+    try:
+        app()
+    except AppError as error:
+        problems.print(Text("Error:", "red"), Text(str(error)), soft_wrap=True)
+        sys.exit(1)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; HOST otherwise.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; PORT otherwise.")] = None,
+) -> None:
+    """Answer searches over HTTP."""
+    from app.cli.serving import run_service
+
+    settings = _at(load_settings(), host, port)
+    run_service(settings, lambda address: console.print(f"Docs: {address}/docs", highlight=False))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def index(context: typer.Context) -> None:
+    """Bring the index in step with the pictures (`image2search index --help` lists the options)."""
+    os.execv(sys.executable, [sys.executable, "-m", "indexer", *context.args])  # noqa: S606 - our own program
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="What the picture shows, or the path of a picture to find its likes.")],
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many results.")] = 5,
+    folder: Annotated[str, typer.Option(help="Only in or below this folder.")] = "",
+) -> None:
+    """Search from the terminal, without a running service."""
+    from app.bootstrap import build
+    from app.catalog.live import LiveCatalog
+    from app.search.folders import FolderNames
+
+    settings = load_settings()
+    parts = build(settings)
+    live = LiveCatalog(parts.catalog, parts.embedder.identity)
+    live.refresh()
+    snapshot = live.current
+    folders = [FolderNames(snapshot.folders).resolve(folder)] if folder else []
+    path = Path(query)
+    if path.is_file():
+        picture = parts.embedder.read(path.read_bytes(), settings.image)
+        vectors = parts.embedder.encode_images([picture.image])
+    else:
+        vectors = parts.embedder.encode_texts([query])
+    table = Table("score", "picture", box=None)
+    for row, score in snapshot.search(vectors, k, folders=folders)[0]:
+        table.add_row(f"{score:.3f}", Text(parts.store.uri(snapshot.records[row].object_key), overflow="fold"))
+    console.print(table)
+
+
+@app.command()
+def demo(
+    port: Annotated[int | None, typer.Option(help="Port to listen on; PORT otherwise.")] = None,
+) -> None:
+    """Index the sample pictures with the demo model and serve them."""
+    from app.cli.demo import run_demo
+
+    run_demo(_at(load_settings(), None, port), console)
+
+
+def _at(settings: Settings, host: str | None, port: int | None) -> Settings:
+    """The settings with what the command line says about the address."""
+    said = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    return settings.model_copy(update={"server": settings.server.model_copy(update=said)})

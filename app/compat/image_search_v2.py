@@ -1,0 +1,135 @@
+"""`/api/demo_backend_v2/image_search`: the two routes of an older image search API, for its clients.
+
+As its README documents them: a bare list of `{distance, folder, s3_path, image_url}`, distance Euclidean, lower is
+better; `folder: ""` means none given. Fields that it doesn't know are ignored. Decisions where the README is silent:
+
+- `k` of an image search stands in the query string, as its parameter table says, or in the form, as its curl example
+  does; where both are given, the query string wins. `k` goes to 1000 (the README recommends at most 100).
+- A folder that nothing lies in is a filter that nothing passes: an empty list, as the original answers.
+- `folder` in answers is the picture's whole folder, `nature/beach`; empty at the bucket's root.
+- A query has at most 2,000 characters and is not blank; another one is an invalid parameter.
+- Statuses are the README's three, 400 (invalid file, missing or invalid parameters), 404 and 500 (storage, model and
+  index), and 413 for what is too large. Bodies have its `detail`, and the other members of a problem document.
+- `image_url` is a plain public S3 address where `STORAGE_LINKS=public`.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, UploadFile
+from fastapi import Query as InQuery
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import AppError, FolderNotFound
+from app.http.addresses import Addresses
+from app.http.openapi import problems
+from app.http.problems import http_sentence, kind_of, problem, validation_entries, validation_sentence
+from app.http.requests import ServicesDep
+from app.search.schemas import Query
+from app.search.service import FoundImage
+
+MAX_K = 1000
+
+_KEPT_STATUSES = (404, 413)
+
+
+class V2Route(APIRoute):
+    """Answers errors with the statuses that the README lists."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_v2(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RequestValidationError as error:
+                sentence = validation_sentence(validation_entries(error.errors()))
+                return problem(request, 400, sentence)
+            except HTTPException as error:
+                return problem(
+                    request, _status(error.status_code), http_sentence(request, error), headers=error.headers
+                )
+            except AppError as error:
+                kind = kind_of(error)
+                return problem(request, _status(kind.status), kind.detail or str(error), name=kind.name)
+
+        return handle_v2
+
+
+def _status(status: int) -> int:
+    if status >= 500:
+        return 500
+    return status if status in _KEPT_STATUSES else 400
+
+
+router = APIRouter(
+    prefix="/api/demo_backend_v2/image_search",
+    tags=["compat: image_search_v2"],
+    route_class=V2Route,
+    responses=problems(400, 404, 413),
+)
+
+K = Annotated[int, Field(ge=1, le=MAX_K, description="how many pictures, at most")]
+
+
+class V2Search(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"query": "beautiful sunset over mountains", "k": 5, "folder": ""},
+                {"query": "red car in the city", "k": 3},
+            ]
+        }
+    )
+
+    query: Query
+    k: K = 5
+    folder: str | None = ""
+
+
+class V2Result(BaseModel):
+    """The order of the fields is the original's."""
+
+    distance: Annotated[float, Field(examples=[0.234])]
+    folder: Annotated[str, Field(examples=["nature"])]
+    s3_path: Annotated[str, Field(examples=["s3://image2search/nature/sunset1.jpg"])]
+    image_url: Annotated[str, Field(examples=["https://image2search.s3.amazonaws.com/nature/sunset1.jpg"])]
+
+    @classmethod
+    def of(cls, image: FoundImage, addresses: Addresses) -> "V2Result":
+        return cls(
+            distance=image.distance,
+            folder=image.record.folder,
+            s3_path=image.uri,
+            image_url=addresses.image(image),
+        )
+
+
+@router.post("/search")
+async def search(body: V2Search, request: Request, services: ServicesDep) -> list[V2Result]:
+    """Find pictures by words."""
+    try:
+        answer = await services.search.search_text(body.query, body.k, folder=body.folder or "")
+    except FolderNotFound:
+        return []
+    addresses = Addresses(request)
+    return [V2Result.of(image, addresses) for image in answer.images]
+
+
+@router.post("/search_by_image")
+async def search_by_image(
+    request: Request,
+    services: ServicesDep,
+    file: Annotated[UploadFile, File(description="a picture")],
+    k_of_query: Annotated[int | None, InQuery(alias="k", ge=1, le=MAX_K, examples=[5])] = None,
+    k_of_form: Annotated[int | None, Form(alias="k", ge=1, le=MAX_K, examples=[5])] = None,
+) -> list[V2Result]:
+    """Find pictures that look like the one sent."""
+    answer = await services.search.search_image(await file.read(), k_of_query or k_of_form or 5)
+    addresses = Addresses(request)
+    return [V2Result.of(image, addresses) for image in answer.images]

@@ -1,0 +1,184 @@
+"""Errors to answers: one table from the AppError family to statuses, and RFC 9457 problem documents for everything.
+
+What a 5xx says is written here and not by whoever raised it, so that no internals leave the house.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import errors
+from app.http.middleware.request_id import HEADER, current_request_id
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:image2search:problem:"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How one class of errors is answered. `detail` replaces the error's own sentence."""
+
+    status: int
+    name: str
+    title: str
+    detail: str | None = None
+
+
+_NOT_READY = "No index is loaded that this service can search. GET /health/ready says why; try again later."
+_STORAGE = "The object storage does not answer. Try again later."
+_VECTORS = "The vector server does not answer. Try again later."
+
+_SEND_FILE = "Send the picture as a file part with a filename: curl -F file=@picture.jpg"
+_NO_FILE = (
+    f"No file arrived. {_SEND_FILE}. If you did, the body was cut short, or its parts are not divided by the boundary "
+    "that Content-Type names."
+)
+_SEND_OBJECT = "Send a JSON object with the header Content-Type: application/json"
+_BAD_JSON = f"The body can't be read: it is not UTF-8, or it is nested too deeply. {_SEND_OBJECT}, in UTF-8."
+_BAD_FORM = "Let the HTTP client write the form and its boundary: curl -F file=@picture.jpg"
+
+TABLE: Mapping[type[errors.AppError], Kind] = {
+    errors.AppError: Kind(500, "internal", "Internal error", "Something went wrong on our side. The log says what."),
+    errors.InvalidInput: Kind(400, "invalid-input", "Invalid input"),
+    errors.InvalidImage: Kind(400, "invalid-image", "Not a readable picture"),
+    errors.ImageTooLarge: Kind(413, "too-large", "Too large"),
+    errors.UnsupportedImageType: Kind(415, "unsupported-type", "Unsupported type"),
+    errors.NotFound: Kind(404, "not-found", "Not found"),
+    errors.ObjectNotFound: Kind(404, "object-not-found", "Picture is gone", "The picture is no longer in the storage."),
+    errors.ImageNotFound: Kind(404, "image-not-found", "No such picture"),
+    errors.FolderNotFound: Kind(404, "folder-not-found", "No such folder"),
+    errors.JobNotFound: Kind(404, "job-not-found", "No such job"),
+    errors.Conflict: Kind(409, "conflict", "Conflict"),
+    errors.IndexBusy: Kind(409, "index-busy", "An index run is going on"),
+    errors.Unavailable: Kind(503, "unavailable", "Not available now", "The service can't do that right now."),
+    errors.StorageUnavailable: Kind(503, "storage-unavailable", "Object storage not available", _STORAGE),
+    errors.VectorStoreUnavailable: Kind(503, "vectors-unavailable", "Vector server not available", _VECTORS),
+    errors.IndexNotReady: Kind(503, "index-not-ready", "No index yet", _NOT_READY),
+    errors.IndexCorrupt: Kind(503, "index-not-ready", "No index yet", _NOT_READY),
+    errors.IndexMismatch: Kind(503, "index-not-ready", "No index yet", _NOT_READY),
+    errors.Overloaded: Kind(503, "overloaded", "Too many requests are waiting", "Try again in a moment."),
+}
+"""Looked up by class, then by its bases."""
+
+
+def kind_of(error: errors.AppError) -> Kind:
+    return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
+
+
+def problem(
+    request: Request,
+    status: int,
+    detail: str,
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **extensions: Any,
+) -> Response:
+    """A problem document. ASCII only: what a caller sent may hold characters that have no UTF-8."""
+    phrase = HTTPStatus(status).phrase
+    body = {
+        "type": TYPE_PREFIX + (name or phrase.lower().replace(" ", "-")),
+        "title": title or phrase,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        "request_id": current_request_id(),
+        **extensions,
+    }
+    return Response(json.dumps(body), status, {**(headers or {}), HEADER: current_request_id()}, MEDIA_TYPE)
+
+
+async def answer_app_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.AppError)
+    kind = kind_of(error)
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("%s: %s", type(error).__name__, error, exc_info=kind.status == HTTPStatus.INTERNAL_SERVER_ERROR)
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.Unavailable) else {}
+    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.setdefault("Retry-After", "5")
+    detail = kind.detail or str(error)
+    return problem(request, kind.status, detail, name=kind.name, title=kind.title, headers=headers)
+
+
+async def answer_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(request, error.status_code, http_sentence(request, error), headers=error.headers)
+
+
+async def answer_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    entries = validation_entries(error.errors())
+    return problem(request, 422, validation_sentence(entries), title="Invalid request", errors=entries)
+
+
+def answer_unexpected(request: Request) -> Response:
+    """To a bug: the caller gets the id under which its traceback is found in the log."""
+    kind = TABLE[errors.AppError]
+    return problem(request, kind.status, kind.detail or "", name=kind.name, title=kind.title)
+
+
+def validation_entries(found: Sequence[Any]) -> list[dict[str, Any]]:
+    """Where and what, never the value: it may be large, secret or not even text."""
+    return [{"where": [str(part) for part in entry["loc"]], "message": _message(entry)} for entry in found]
+
+
+def _message(entry: Mapping[str, Any]) -> str:
+    """What is wrong in our words, where the library's would not say what to do."""
+    match entry["type"], tuple(entry["loc"]):
+        case "json_invalid", (_, place):
+            reason = entry.get("ctx", {}).get("error", "broken")
+            return f"This is not JSON: {reason} (character {place}). Names and texts stand in double quotes."
+        case (("missing" | "model_attributes_type" | "model_type" | "dict_type"), ("body",)):
+            return f"{_SEND_OBJECT}."
+        case "missing", ("body", "file"):
+            return _NO_FILE
+        case "value_error", ("body", "file"):
+            return f"{_SEND_FILE}."
+        case _:
+            return str(entry["msg"]).removeprefix("Value error, ")
+
+
+def validation_sentence(entries: list[dict[str, Any]]) -> str:
+    return "; ".join(f"{'.'.join(entry['where'])}: {entry['message']}" for entry in entries[:5])
+
+
+def http_sentence(request: Request, error: HTTPException) -> str:
+    """What an error of the framework says, with what to do."""
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        return _of_unreadable_body(request, str(error.detail))
+    if error.detail != HTTPStatus(error.status_code).phrase:
+        return str(error.detail)
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            return f"There is nothing at {request.url.path}. /docs lists what there is."
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = (error.headers or {}).get("Allow", "other methods")
+            return f"{request.url.path} does not take {request.method}, but {allowed}."
+        case _:
+            return str(error.detail)
+
+
+def _of_unreadable_body(request: Request, detail: str) -> str:
+    if not request.headers.get("content-type", "").lower().startswith("multipart/"):
+        return _BAD_JSON
+    if "exceeded maximum size" in detail:  # of text, which a part without a filename is
+        return f"{detail.rstrip('.')}. {_SEND_FILE}."
+    return f"The form can't be read: {detail.rstrip('.')}. {_BAD_FORM}."
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(errors.AppError, answer_app_error)
+    app.add_exception_handler(HTTPException, answer_http_exception)
+    app.add_exception_handler(RequestValidationError, answer_invalid_request)

@@ -1,0 +1,25 @@
+"""Puts a folder of pictures into the store, as a person would before the first index run."""
+
+import mimetypes
+from pathlib import Path
+
+from app.catalog.layout import is_picture_key
+from app.errors import InvalidInput
+from app.storage.base import ObjectStore
+
+
+def put_pictures(store: ObjectStore, folder: Path) -> int:
+    """Put each picture below `folder` under its relative path, unless there is one already; return how many were put.
+
+    Raises InvalidInput where there are no pictures at all, StorageUnavailable.
+    """
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    pictures = {key: path for key, path in paths.items() if is_picture_key(key)}
+    if not pictures:
+        raise InvalidInput(f"There are no pictures in {folder}. Name another folder.")
+    present = {info.key for info in store.list()}
+    missing = sorted(pictures.keys() - present)
+    for key in missing:
+        path = pictures[key]
+        store.put(key, path.read_bytes(), content_type=mimetypes.guess_type(key)[0] or "application/octet-stream")
+    return len(missing)

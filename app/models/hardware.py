@@ -1,0 +1,59 @@
+"""What this machine can compute with, found without importing PyTorch, which takes seconds."""
+
+import ctypes
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from app.errors import ModelUnavailable
+from app.models.openvino.core import CORE
+
+NVIDIA_DRIVERS: Final = ("libcuda.so.1", "nvcuda.dll")
+AMD_DRIVER: Final = Path("/dev/kfd")
+CPU_FACTS: Final = Path("/proc/cpuinfo")
+INT8_DOT: Final = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
+
+
+def choose_device(wanted: str) -> str:
+    """`cpu` or `cuda`, for `auto`, `cpu` or `cuda`. Raises ModelUnavailable when CUDA is asked for and absent."""
+    present = wanted != "cpu" and has_cuda()
+    if wanted == "cuda" and not present:
+        raise ModelUnavailable(
+            f"MODEL_DEVICE=cuda, but PyTorch {version('torch')} finds no CUDA device. Set MODEL_DEVICE=cpu, or install"
+            " a CUDA build of PyTorch and the NVIDIA driver."
+        )
+    return "cuda" if present else "cpu"
+
+
+def has_cuda() -> bool:
+    """Whether PyTorch finds a GPU; it is only asked where there is a driver."""
+    if not AMD_DRIVER.exists() and not any(_loads(library) for library in NVIDIA_DRIVERS):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def can_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 itself (AVX-512 BF16, AMX)."""
+    return "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def has_int8_dot() -> bool:
+    """Whether this CPU multiplies and sums 8-bit numbers at once (VNNI, AMX); without it int8 gains little."""
+    if CPU_FACTS.exists():
+        facts = CPU_FACTS.read_text().splitlines()
+        flags = next((line for line in facts if line.startswith("flags")), "")
+        return not INT8_DOT.isdisjoint(flags.split())
+    import torch
+
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in INT8_DOT)
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,46 @@
+"""`image2search demo` from an empty folder: a real process, the shipped samples and model, the printed commands run."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.cli.demo import SAMPLES, demo_settings
+from app.settings import Settings, environment_of
+from tests.support.demo import demo
+
+
+def report_of(printed: str) -> dict:
+    """The indexer's report is the JSON object that stands first on stdout when that is no terminal."""
+    report, _ = json.JSONDecoder().raw_decode(printed[printed.index("{") :])
+    return report
+
+
+def test_the_demo_from_nothing_and_again(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("STORAGE_URL=s3://somebody-elses\nMODEL=openai/clip-vit-base-patch32\n")
+    samples = sum(path.is_file() and path.suffix in (".jpg", ".png", ".gif", ".webp") for path in SAMPLES.rglob("*"))
+
+    with demo(tmp_path) as (_, printed):
+        assert report_of(printed)["added"] == samples >= 280
+        commands = [line.strip() for line in printed.splitlines() if line.strip().startswith("curl ")]
+        assert len(commands) == 3
+        answers = [
+            json.loads(subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=True).stdout)
+            for command in commands
+        ]
+        assert [len(answer["results"]) for answer in answers] == [5, 3, 5]
+        assert {hit["folder"] for hit in answers[2]["results"]} == {"food"}
+        shown = re.search(r"file=@(\S+)", commands[1])[1]
+        assert answers[1]["results"][0]["object_key"].endswith(Path(shown).name)
+
+    with demo(tmp_path) as (_, printed):
+        report = report_of(printed)
+        assert (report["embedded"], report["unchanged"]) == (0, samples)
+
+
+@pytest.mark.parametrize(("variable", "own"), [("STORAGE_URL", "file://data/demo"), ("MODEL", "demo")])
+def test_the_demo_has_a_store_and_a_model_of_its_own(monkeypatch: pytest.MonkeyPatch, variable: str, own: str) -> None:
+    monkeypatch.setenv(variable, "s3://somebody-elses")
+    assert environment_of(demo_settings(Settings()))[variable] == own

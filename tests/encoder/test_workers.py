@@ -1,0 +1,42 @@
+"""Bounded threads in front of blocking calls."""
+
+import asyncio
+import threading
+
+import pytest
+
+from app.encoder.workers import Workers
+from app.errors import Overloaded
+from tests.support.service import until
+
+
+def test_calls_run_off_the_loop_and_their_errors_come_back() -> None:
+    async def story() -> None:
+        workers = Workers(1, 1)
+        assert await workers.run(threading.get_ident) != threading.get_ident()
+        with pytest.raises(KeyError):
+            await workers.run({}.__getitem__, "x")
+
+    asyncio.run(story())
+
+
+def test_a_full_queue_is_refused_at_once_and_the_rest_is_done() -> None:
+    async def story() -> None:
+        workers, gate = Workers(2, 3), threading.Event()
+        calls = [asyncio.create_task(workers.run(gate.wait, 10)) for _ in range(5)]
+        await until(lambda: workers.waiting == 3)
+        with pytest.raises(Overloaded) as refused:
+            await workers.run(gate.wait, 10)
+        assert refused.value.retry_after_s > 0
+        gate.set()
+        assert await asyncio.gather(*calls) == [True] * 5
+        assert await workers.run(gate.is_set)
+
+    asyncio.run(story())
+
+
+def test_chunks_in_order() -> None:
+    async def story() -> None:
+        assert [chunk async for chunk in Workers(1, 1).iterate(iter([b"a", b"", b"b"]))] == [b"a", b"", b"b"]
+
+    asyncio.run(story())

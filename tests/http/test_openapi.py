@@ -1,0 +1,107 @@
+"""The OpenAPI document tells the truth: its examples are accepted, its errors are the ones that come."""
+
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from app.main import create_app
+from app.settings import Settings
+from tests.support.service import encoded, picture
+
+DOCUMENT = create_app(Settings()).openapi()
+PROBLEM = {"schema": {"$ref": "#/components/schemas/Problem"}}
+
+
+def operations() -> Iterator[tuple[str, str, dict]]:
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def resolved(schema: dict) -> dict:
+    return DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
+def body_schema(operation: dict, media_type: str) -> dict | None:
+    content = operation.get("requestBody", {}).get("content", {}).get(media_type)
+    if content is None:
+        return None
+    options = content["schema"].get("anyOf", [content["schema"]])
+    return resolved(options[0])
+
+
+JSON_EXAMPLES = [
+    (path, example)
+    for method, path, operation in operations()
+    if (schema := body_schema(operation, "application/json")) and "jobs" not in path
+    for example in schema["examples"]
+]
+FORMS = [
+    (path, schema) for _, path, operation in operations() if (schema := body_schema(operation, "multipart/form-data"))
+]
+
+
+def test_it_is_served_with_its_pages(client: httpx.Client) -> None:
+    assert client.get("/openapi.json").json() == json.loads(json.dumps(DOCUMENT))
+    assert client.get("/docs").status_code == 200
+
+
+def test_there_are_examples_for_every_json_body() -> None:
+    with_bodies = {path for _, path, operation in operations() if body_schema(operation, "application/json")}
+    assert {path for path, _ in JSON_EXAMPLES} | {"/api/v1/index/jobs"} == with_bodies
+    assert len(FORMS) == 2
+
+
+@pytest.mark.parametrize(("path", "example"), JSON_EXAMPLES)
+def test_examples_are_accepted(client: httpx.Client, path: str, example: dict) -> None:
+    answer = client.post(path, json=example)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()
+
+
+def test_job_examples_are_valid() -> None:
+    from app.search.schemas import IndexRun
+
+    for example in DOCUMENT["components"]["schemas"]["IndexRun"]["examples"]:
+        IndexRun.model_validate(example)
+
+
+@pytest.mark.parametrize(("path", "schema"), FORMS)
+def test_form_examples_are_accepted(client: httpx.Client, path: str, schema: dict) -> None:
+    fields = {name: str(info["examples"][0]) for name, info in schema["properties"].items() if "examples" in info}
+    assert fields
+    answer = client.post(path, data=fields, files={"file": encoded(picture("top.png"))})
+    assert answer.status_code == 200, answer.text
+
+
+def test_every_route_documents_its_errors_as_problems() -> None:
+    for _, path, operation in operations():
+        failures = {status: spec for status, spec in operation["responses"].items() if int(status) >= 400}
+        assert "500" in failures, path
+        for spec in failures.values():
+            assert spec["content"] == {"application/problem+json": PROBLEM}, path
+    assert "HTTPValidationError" not in DOCUMENT["components"]["schemas"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "statuses"),
+    [
+        ("post", "/api/v1/search/text", {"200", "400", "404", "413", "415", "422", "500", "503"}),
+        ("post", "/api/v1/search/image", {"200", "400", "404", "413", "415", "422", "500", "503"}),
+        ("get", "/api/v1/folders", {"200", "422", "500", "503"}),
+        ("post", "/api/v1/index/jobs", {"202", "400", "409", "413", "415", "422", "500"}),
+        ("get", "/api/v1/images/{image_id}/original", {"200", "304", "404", "500", "503"}),
+        ("post", "/api/demo_backend_v2/image_search/search", {"200", "400", "404", "413", "500"}),
+    ],
+)
+def test_the_documented_statuses(method: str, path: str, statuses: set[str]) -> None:
+    documented = set(DOCUMENT["paths"][path][method]["responses"])
+    assert statuses == documented
+
+
+def test_operations_have_distinct_ids_and_say_what_they_do() -> None:
+    ids = [operation["operationId"] for _, _, operation in operations()]
+    assert len(ids) == len(set(ids))
+    assert all(operation["description"] for _, _, operation in operations())

@@ -1,0 +1,114 @@
+"""Thumbnails are made once, and again when their picture changes."""
+
+import io
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from app.errors import ImageNotFound, ObjectNotFound, StorageUnavailable
+from app.library.thumbnails import MAX_SIDE, Thumbnails, thumbnail_key
+from app.settings import ImageSettings
+from app.storage.local import LocalStore
+from app.types import ImageRecord, image_id_of
+from tests.support.service import encoded, picture
+from tests.support.stores import WrappedStore
+
+KEY = "a/wide.png"
+
+
+class CountingStore(WrappedStore):
+    """Notes which originals are read."""
+
+    def __init__(self, inner: LocalStore) -> None:
+        super().__init__(inner)
+        self.reads = 0
+
+    def get(self, key: str):
+        self.reads += key == KEY
+        return super().get(key)
+
+
+class ReadOnlyStore(WrappedStore):
+    def put(self, key: str, body: object, **options: object) -> str:
+        raise StorageUnavailable("AccessDenied")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CountingStore:
+    return CountingStore(LocalStore(tmp_path))
+
+
+def put(store: WrappedStore, size: tuple[int, int]) -> ImageRecord:
+    etag = store.put(KEY, encoded(picture(KEY, size)))
+    return ImageRecord(image_id_of(KEY), KEY, etag, "hash", 1, 1.0, *size)
+
+
+def size_of(data: bytes) -> tuple[int, int]:
+    image = Image.open(io.BytesIO(data))
+    assert image.format == "WEBP"
+    return image.size
+
+
+@pytest.mark.parametrize(
+    ("size", "small"),
+    [((1000, 500), (MAX_SIDE, MAX_SIDE // 2)), ((500, 1000), (MAX_SIDE // 2, MAX_SIDE)), ((9, 7), (9, 7))],
+)
+def test_it_fits_and_is_never_enlarged(store: CountingStore, size: tuple[int, int], small: tuple[int, int]) -> None:
+    assert size_of(Thumbnails(store, ImageSettings()).get(put(store, size))) == small
+
+
+def test_it_is_made_once(store: CountingStore) -> None:
+    thumbnails, record = Thumbnails(store, ImageSettings()), put(store, (600, 300))
+    first = thumbnails.get(record)
+    assert thumbnails.get(record) == first
+    assert Thumbnails(store, ImageSettings()).get(record) == first
+    assert store.reads == 1
+
+
+def test_it_is_made_again_when_the_picture_changes(store: CountingStore) -> None:
+    thumbnails = Thumbnails(store, ImageSettings())
+    thumbnails.get(put(store, (600, 300)))
+    changed = put(store, (300, 600))
+    assert size_of(thumbnails.get(changed)) == (128, 256)
+    assert size_of(thumbnails.get(changed)) == (128, 256)
+    assert store.reads == 2
+
+
+def test_one_of_a_newer_picture_than_the_index_knows_is_not_lost(store: CountingStore) -> None:
+    thumbnails = Thumbnails(store, ImageSettings())
+    old = put(store, (600, 300))
+    new = put(store, (300, 600))
+    assert size_of(thumbnails.get(old)) == (128, 256)
+    assert size_of(thumbnails.get(new)) == (128, 256)
+    assert store.reads == 1
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"rubbish", encoded(picture(KEY)), encoded(picture(KEY), "WEBP")])
+def test_rubbish_in_its_place_is_replaced(store: CountingStore, rubbish: bytes) -> None:
+    record = put(store, (600, 300))
+    store.put(thumbnail_key(record.image_id), rubbish)
+    assert size_of(Thumbnails(store, ImageSettings()).get(record)) == (256, 128)
+
+
+def test_a_bucket_that_cannot_be_written_to(store: CountingStore, caplog: pytest.LogCaptureFixture) -> None:
+    record = put(store, (600, 300))
+    with caplog.at_level(logging.WARNING):
+        assert size_of(Thumbnails(ReadOnlyStore(store), ImageSettings()).get(record)) == (256, 128)
+    assert "AccessDenied" in caplog.text
+
+
+def test_a_picture_that_is_gone(store: CountingStore) -> None:
+    record = put(store, (600, 300))
+    store.delete(KEY)
+    with pytest.raises(ObjectNotFound):
+        Thumbnails(store, ImageSettings()).get(record)
+
+
+def test_a_picture_that_was_replaced_by_something_else(store: CountingStore) -> None:
+    record = replace(put(store, (600, 300)), etag="old")
+    store.put(KEY, b"text")
+    with pytest.raises(ImageNotFound, match=KEY):
+        Thumbnails(store, ImageSettings()).get(record)

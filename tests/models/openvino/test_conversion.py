@@ -1,0 +1,260 @@
+"""Models are converted to OpenVINO once, compared with PyTorch, and kept; what is damaged is made again."""
+
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from app.errors import ModelUnavailable
+from app.models import choose as runtimes
+from app.models.agreement import sample_pictures
+from app.models.artifacts import MANIFEST
+from app.models.choose import MEASURED, load_embedder
+from app.models.embedder import DualEncoder
+from app.models.openvino import tracing
+from app.models.openvino.conversion import NotConvertible
+from app.models.original import Original
+from app.settings import ModelSettings
+
+Load = Callable[..., DualEncoder]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def load(folder: Path, **settings: Any) -> DualEncoder:
+        return load_embedder(
+            ModelSettings(
+                name=str(folder), device="cpu", **{"cache": tmp_path / "cache", "precision": "auto"} | settings
+            )
+        )
+
+    return load
+
+
+@pytest.fixture(scope="module")
+def a_cache(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One in which `tiny_clip` was converted."""
+    cache = tmp_path_factory.mktemp("converted")
+    load_embedder(ModelSettings(name=str(tiny_clip), device="cpu", cache=cache))
+    return cache
+
+
+@pytest.fixture
+def converted(tmp_path: Path, a_cache: Path) -> Path:
+    """The folder of the converted model in a cache of the test's own."""
+    (folder,) = shutil.copytree(a_cache, tmp_path / "cache").glob("openvino/*")
+    return folder
+
+
+@pytest.fixture
+def no_conversion(monkeypatch: pytest.MonkeyPatch) -> list[Original]:
+    """Models whose PyTorch weights were read since."""
+    asked: list[Original] = []
+    monkeypatch.setattr(Original, "load_model", asked.append)
+    return asked
+
+
+def test_a_converted_model_is_loaded_without_its_pytorch_weights(
+    converted: Path, tiny_clip: Path, load: Load, no_conversion: list[Original]
+) -> None:
+    embedder = load(tiny_clip)
+    assert (embedder.identity.runtime, embedder.identity.precision) == ("openvino-cpu", "fp32")
+    assert embedder.identity.agreement == 1.0
+    assert no_conversion == []
+    assert sorted(path.name for path in converted.iterdir()) == [
+        "image.bin", "image.xml", MANIFEST, "preparation.json", "text.bin", "text.xml", "tokenizer.json"
+    ]  # fmt: skip
+    assert [path.name for path in converted.parent.iterdir()] == [converted.name]
+
+
+@pytest.mark.parametrize(
+    "damage", ["torn", "lost", "tokens torn", "no manifest", "manifest torn", "other version", "foreign"]
+)
+def test_a_damaged_or_foreign_conversion_is_not_trusted(
+    damage: str, converted: Path, tiny_clip: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, manifest = converted / "image.bin", json.loads((converted / MANIFEST).read_text())
+    if damage == "torn":
+        weights.write_bytes(weights.read_bytes()[:-100] + bytes(100))
+    elif damage == "lost":
+        weights.unlink()
+    elif damage == "tokens torn":
+        (converted / "tokenizer.json").write_text("{}")
+    elif damage == "no manifest":
+        (converted / MANIFEST).unlink()
+    elif damage == "manifest torn":
+        (converted / MANIFEST).write_text(json.dumps(manifest)[:40])
+    elif damage == "other version":
+        (converted / MANIFEST).write_text(json.dumps(manifest | {"openvino": "2020.1"}))
+    else:
+        (converted / MANIFEST).write_text(json.dumps(manifest | {"fingerprint": "0" * 32}))
+    monkeypatch.setattr(Original, "load_model", _say_that_it_converts)
+    with pytest.raises(ModelUnavailable, match="converts again"):
+        load(tiny_clip)
+
+
+def _say_that_it_converts(original: Original) -> None:
+    raise ModelUnavailable("It converts again.")
+
+
+def test_what_is_damaged_is_converted_again(
+    converted: Path, tiny_clip: Path, load: Load, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, manifest = load(tiny_clip).encode_texts(["a dog"]), (converted / MANIFEST).read_text()
+    (converted / "text.bin").write_bytes(b"")
+    with caplog.at_level(logging.WARNING, "app"):
+        again = load(tiny_clip)
+    assert "damaged or of another version" in caplog.text
+    np.testing.assert_allclose(again.encode_texts(["a dog"]), before, atol=1e-6)
+    assert json.loads((converted / MANIFEST).read_text()).keys() == json.loads(manifest).keys()
+    assert [path.name for path in converted.parent.iterdir()] == [converted.name]
+
+
+def test_a_model_that_openvino_cannot_run_stays_with_pytorch_and_says_so(
+    tiny_siglip2: Path, load: Load, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with caplog.at_level(logging.WARNING, "app"):
+        assert load(tiny_siglip2).identity.runtime == "torch-cpu"
+    assert "runs on PyTorch, not on the faster OpenVINO: its image tower gives other vectors there" in caplog.text
+    monkeypatch.setattr(tracing, "trace_tower", None)  # what was found out is remembered
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "app"):
+        assert load(tiny_siglip2).identity.runtime == "torch-cpu"
+    assert "its image tower gives other vectors there" in caplog.text
+    with pytest.raises(ModelUnavailable, match="MODEL_RUNTIME=openvino, but its image tower gives other vectors"):
+        load(tiny_siglip2, runtime="openvino")
+
+
+def test_a_conversion_that_fails_leaves_logging_as_it_was() -> None:
+    root = logging.getLogger()
+    before = root.level, list(root.filters), list(root.handlers)
+
+    class Branching(torch.nn.Module):
+        def get_text_features(self, **inputs: Any) -> Any:
+            raise RuntimeError("no such operation")
+
+    with pytest.raises(NotConvertible, match=r"its text tower can't be converted"):
+        tracing.trace_tower(Branching(), "text", {"input_ids": np.ones((1, 3), np.int64)})
+    assert (root.level, list(root.filters), list(root.handlers)) == before
+
+
+def test_of_two_conversions_in_a_process_one_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the second would take for the root logger's own state what the first has made of it."""
+    at_work, seen, second_came = 0, [], threading.Event()
+
+    def convert(*args: Any, **options: Any) -> Any:
+        nonlocal at_work
+        at_work += 1
+        seen.append(at_work)
+        if at_work == 2:
+            second_came.set()
+        second_came.wait(0.2)
+        at_work -= 1
+        raise RuntimeError("no such operation")
+
+    def trace() -> None:
+        with pytest.raises(NotConvertible):
+            tracing.trace_tower(torch.nn.Identity(), "text", {"input_ids": np.ones((1, 3), np.int64)})
+
+    monkeypatch.setattr(tracing.openvino, "convert_model", convert)
+    threads = [threading.Thread(target=trace) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [1, 1]
+
+
+def test_of_two_processes_that_convert_at_once_one_is_enough(
+    a_cache: Path, tiny_clip: Path, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one finishes while this one is at work."""
+    real = tracing.trace_tower
+
+    def trace_slowly(model: Any, kind: str, inputs: Any) -> Any:
+        if kind == "image":
+            shutil.copytree(a_cache, tmp_path / "cache", dirs_exist_ok=True)
+        return real(model, kind, inputs)
+
+    monkeypatch.setattr(tracing, "trace_tower", trace_slowly)
+    assert load(tiny_clip).identity.runtime == "openvino-cpu"
+    assert len(list((tmp_path / "cache" / "openvino").iterdir())) == 1
+
+
+@pytest.mark.usefixtures("converted")
+def test_an_index_runs_pictures_have_the_vectors_of_a_query(tiny_clip: Path, tmp_path: Path) -> None:
+    """Its model takes several pictures at a time, each on cores of its own."""
+    settings = ModelSettings(name=str(tiny_clip), device="cpu", cache=tmp_path / "cache")
+    alone, together = load_embedder(settings), load_embedder(settings, for_batches=True)
+    for count in (1, 2, 3, 16):
+        pictures = (sample_pictures() * 4)[:count]
+        one_by_one = np.concatenate([alone.encode_images([picture]) for picture in pictures])
+        np.testing.assert_allclose(together.encode_images(pictures), one_by_one, atol=1e-5)
+    np.testing.assert_allclose(together.encode_texts(["a dog"]), alone.encode_texts(["a dog"]), atol=1e-6)
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_that_says_so(tiny_clip: Path, tmp_path: Path, load: Load) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelUnavailable, match=r"in MODEL_CACHE=.*Set MODEL_CACHE to a folder that can be written"):
+        load(tiny_clip, cache=tmp_path / "file")
+
+
+def test_bfloat16_is_taken_where_the_cpu_has_it_and_vectors_keep(
+    converted: Path, tiny_clip: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU without it OpenVINO computes in float32 all the same, so that this runs everywhere."""
+    monkeypatch.setattr(runtimes, "can_bfloat16", lambda: True)
+    identity = load(tiny_clip).identity
+    assert identity.precision == "bf16"
+    assert identity.agreement == json.loads((converted / MEASURED).read_text())["bf16"] > 0.995
+    assert load(tiny_clip, precision="fp32").identity.precision == "fp32"
+
+
+def test_bfloat16_that_would_change_the_vectors_is_left_alone(
+    converted: Path, tiny_clip: Path, load: Load, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runtimes, "can_bfloat16", lambda: True)
+    (converted / MEASURED).write_text('{"bf16": 0.99}')
+    with caplog.at_level(logging.WARNING, "app"):
+        assert load(tiny_clip).identity.precision == "fp32"
+    assert (
+        "does not run in bf16: its vectors would stray too far (mean cosine 0.9900, at least 0.995 wanted)"
+        in caplog.text
+    )
+    asked_for = load(tiny_clip, precision="bf16").identity
+    assert (asked_for.precision, asked_for.agreement) == ("bf16", 0.99)
+
+
+def test_bfloat16_that_the_cpu_lacks_is_an_error(
+    converted: Path, tiny_clip: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtimes, "can_bfloat16", lambda: False)
+    with pytest.raises(ModelUnavailable, match=r"this CPU does not multiply bfloat16 .* Set PRECISION=auto"):
+        load(tiny_clip, precision="bf16")
+    assert load(tiny_clip).identity.precision == "fp32"
+
+
+def test_the_demo_model_gives_the_vectors_of_pytorch() -> None:
+    """Converted in the cache of the test run, where other tests find it."""
+    ours, theirs = (load_embedder(ModelSettings(device="cpu", runtime=runtime)) for runtime in ("openvino", "torch"))
+    texts = ["two red apples on the grass", "cat", "ein Segelboot bei Nacht " * 9]
+    pictures = [*sample_pictures(), Image.new("RGB", (1, 700), "teal")]
+    for left, right in (
+        (ours.encode_texts(texts), theirs.encode_texts(texts)),
+        (ours.encode_images(pictures), theirs.encode_images(pictures)),
+    ):
+        assert (left * right).sum(axis=1).min() > 0.99999
+
+
+def test_openvino_tells_nobody_about_its_use() -> None:
+    import sys
+
+    assert sys.modules["openvino_telemetry"] is None

@@ -1,0 +1,69 @@
+"""Short texts do not wait for the padding of long ones."""
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.models.base import ModelInputs
+from app.models.choose import load_embedder
+from app.models.openvino.padding import PASS_TOKENS, by_length
+from app.settings import ModelSettings
+
+
+def tokens(lengths: list[int]) -> ModelInputs:
+    """Numbered from 1 on in every text, padded with 0 to the longest."""
+    places = np.arange(max(lengths))
+    mask = (places < np.array(lengths)[:, None]).astype(np.int64)
+    return {"input_ids": (places + 1) * mask, "attention_mask": mask}
+
+
+def test_every_text_is_in_one_pass_with_all_its_tokens() -> None:
+    lengths = np.random.default_rng(0).integers(1, 40, 64).tolist()
+    inputs = tokens(lengths)
+    passes = by_length(inputs)
+    assert 1 < len(passes) < 10
+    assert sorted(np.concatenate([rows for rows, _ in passes])) == list(range(64))
+    for rows, part in passes:
+        longest = max(lengths[row] for row in rows)
+        for name, array in part.items():
+            np.testing.assert_array_equal(array, inputs[name][rows, :longest])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_other_division_costs_less(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    lengths = sorted(random.integers(1, 60, 9).tolist())
+
+    def cost(groups: list[list[int]]) -> int:
+        return sum(PASS_TOKENS + len(group) * max(group) for group in groups)
+
+    every = [
+        [lengths[start:end] for start, end in zip((0, *cuts), (*cuts, 9), strict=True)]
+        for count in range(9)
+        for cuts in combinations(range(1, 9), count)
+    ]
+    ours = [part["attention_mask"].sum(axis=1).tolist() for _, part in by_length(tokens(lengths))]
+    assert cost(ours) == min(map(cost, every))
+
+
+def test_texts_of_one_length_or_hardly_any_go_together() -> None:
+    for lengths in ([7] * 30, [3, 4, 5], [77]):
+        ((rows, part),) = by_length(tokens(lengths))
+        assert part["input_ids"].shape == (len(rows), max(lengths))
+
+
+def test_padding_that_the_model_learned_with_stays() -> None:
+    """Of SigLIP, which has no mask."""
+    inputs = {"input_ids": tokens([2] * 30 + [60])["input_ids"]}
+    ((rows, part),) = by_length(inputs)
+    assert rows.tolist() == list(range(31))
+    assert part is inputs
+
+
+def test_a_text_has_the_same_vector_in_any_company(tiny_clip: Path) -> None:
+    embedder = load_embedder(ModelSettings(name=str(tiny_clip), device="cpu"))
+    texts = [f"{'dog ' * (number % 20)}number {number}" for number in range(60)]
+    together, alone = embedder.encode_texts(texts), [embedder.encode_texts([text])[0] for text in texts]
+    np.testing.assert_allclose(together, alone, atol=1e-5)

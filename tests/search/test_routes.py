@@ -1,0 +1,290 @@
+"""POST /api/v1/search/text and /search/image, over HTTP, with a real model."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.bootstrap import Components
+from app.search.schemas import MAX_FOLDER_CHARS, MAX_QUERY_CHARS
+from app.types import image_id_of
+from tests.support.service import KEYS, encoded, make_components, picture, serving_components
+
+TEXT = "/api/v1/search/text"
+IMAGE = "/api/v1/search/image"
+SEND_FILE = "Send the picture as a file part with a filename: curl -F file=@picture.jpg"
+
+
+def text(client: httpx.Client, query: str, **fields: object) -> dict:
+    answer = client.post(TEXT, json={"query": query, **fields})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def image(client: httpx.Client, data: bytes, **fields: str) -> httpx.Response:
+    return client.post(IMAGE, files={"file": ("a.png", data)}, data=fields)
+
+
+def keys_of(answer: dict) -> list[str]:
+    return [result["object_key"] for result in answer["results"]]
+
+
+def test_answers_the_k_nearest_best_first(client: httpx.Client) -> None:
+    answer = text(client, "a photo of a dog", k=4)
+    scores = [result["score"] for result in answer["results"]]
+    assert len(scores) == 4
+    assert scores == sorted(scores, reverse=True)
+    assert set(answer) == {"results", "folder", "next_cursor", "generation", "took_ms"}
+    assert answer["next_cursor"] is None
+    assert answer["folder"] is None
+    assert answer["took_ms"] > 0
+
+
+def test_a_result_says_all_of_the_picture(client: httpx.Client, components: Components) -> None:
+    (result,) = text(client, "dog", k=1, folder="vehicles")["results"]
+    assert set(result) == {
+        "image_id", "object_key", "folder", "s3_path", "score", "distance", "image_url", "thumbnail_url", "caption"
+    }  # fmt: skip
+    assert result["image_id"] == image_id_of("vehicles/car1.jpg")
+    assert result["folder"] == "vehicles"
+    assert result["s3_path"] == components.store.uri("vehicles/car1.jpg")
+    assert result["distance"] == pytest.approx((2 - 2 * result["score"]) ** 0.5, abs=1e-5)
+    assert client.get(result["image_url"]).content == components.store.get("vehicles/car1.jpg").data
+    assert client.get(result["thumbnail_url"]).headers["content-type"] == "image/webp"
+
+
+def test_five_pictures_unless_told_otherwise(client: httpx.Client) -> None:
+    assert len(text(client, "dog")["results"]) == 5
+    assert len(image(client, encoded(picture("top.png"))).json()["results"]) == 5
+
+
+def test_all_pictures_where_there_are_fewer_than_k(client: httpx.Client) -> None:
+    assert sorted(keys_of(text(client, "dog", k=100))) == sorted(KEYS)
+
+
+def test_folder_asked_for(client: httpx.Client) -> None:
+    answer = text(client, "animal at night", k=100, folder="/nature/")
+    assert set(keys_of(answer)) == {key for key in KEYS if key.startswith("nature/")}
+    assert answer["folder"] == {
+        "path": "nature", "source": "asked", "words": [], "also": [], "embedded_text": "animal at night"
+    }  # fmt: skip
+
+
+def test_folder_detected(client: httpx.Client) -> None:
+    answer = text(client, "dog at the beach", k=100)
+    assert keys_of(answer) == ["nature/beach/waves.png"]
+    assert answer["folder"] == {
+        "path": "nature/beach", "source": "detected", "words": ["beach"], "also": [], "embedded_text": "dog"
+    }  # fmt: skip
+
+
+def test_what_remains_is_what_is_embedded(client: httpx.Client) -> None:
+    def scores(query: str, **fields: object) -> dict[str, float]:
+        return {r["object_key"]: r["score"] for r in text(client, query, k=100, **fields)["results"]}
+
+    detected = scores("sofa in nature")
+    assert detected == pytest.approx(scores("sofa", folder="nature"))
+    assert detected != pytest.approx(scores("sofa in nature", folder="nature"))
+    filler = scores("show me nature photos")
+    assert filler == pytest.approx(scores("show me nature photos", folder="nature"))
+
+
+def test_detection_can_be_turned_off(client: httpx.Client) -> None:
+    answer = text(client, "nature", k=100, auto_folder=False)
+    assert len(answer["results"]) == len(KEYS)
+    assert answer["folder"] is None
+
+
+@pytest.mark.parametrize("folder", [None, "", "/"])
+def test_no_folder_given(client: httpx.Client, folder: str | None) -> None:
+    assert text(client, "animals", folder=folder)["folder"]["source"] == "detected"
+
+
+def test_unknown_folder_names_near_ones(client: httpx.Client) -> None:
+    answer = client.post(TEXT, json={"query": "dog", "folder": "natur"})
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:image2search:problem:folder-not-found"
+    assert "'nature'" in answer.json()["detail"]
+    assert image(client, encoded(picture("top.png")), folder="natur").status_code == 404
+
+
+def test_a_picture_finds_itself(client: httpx.Client, components: Components) -> None:
+    for key in KEYS:
+        best = image(client, components.store.get(key).data, k="1").json()["results"][0]
+        assert best["object_key"] == key
+        assert best["distance"] < 0.01
+
+
+def test_a_picture_in_a_folder(client: httpx.Client) -> None:
+    answer = image(client, encoded(picture("top.png")), k="100", folder="animals").json()
+    assert set(keys_of(answer)) == {"animals/cat1.jpg", "animals/dog2.png"}
+    assert answer["folder"]["source"] == "asked"
+    assert answer["folder"]["embedded_text"] is None
+
+
+def test_long_texts_are_cut_by_the_model(client: httpx.Client) -> None:
+    assert len(text(client, "dog " * (MAX_QUERY_CHARS // 4))["results"]) == 5
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"query": ""},
+        {"query": " \n"},
+        {"query": None},
+        {"query": "x" * (MAX_QUERY_CHARS + 1)},
+        {"query": "dog", "k": 0},
+        {"query": "dog", "k": 101},
+        {"query": "dog", "k": "5"},
+        {"query": "dog", "k": True},
+        {"query": "dog", "k": 2.5},
+        {"query": "dog", "folders": ["nature"]},
+        {"query": "dog", "folder": 3},
+        {"query": "dog", "folder": "x" * (MAX_FOLDER_CHARS + 1)},
+        {"query": "dog", "auto_folder": "yes"},
+        {"query": "\ud800"},
+        {"query": "dog", "\ud800": 1},
+        [],
+        None,
+    ],
+)
+def test_bad_bodies_are_422(client: httpx.Client, body: object) -> None:
+    import json
+
+    answer = client.post(TEXT, content=json.dumps(body), headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["errors"]
+
+
+def test_broken_json_is_422_and_says_where(client: httpx.Client) -> None:
+    answer = client.post(TEXT, content='{"query": ', headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["where"][0] == "body"
+    assert "not JSON: Expecting value (character 10)" in answer.json()["detail"]
+
+
+def test_a_blank_query_is_told_in_our_words(client: httpx.Client) -> None:
+    answer = client.post(TEXT, json={"query": " "})
+    assert answer.json()["detail"] == "body.query: say what to look for; it can't be empty"
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'"dog"'])
+def test_a_body_that_is_no_object_is_told_what_to_send(client: httpx.Client, content: bytes) -> None:
+    answer = client.post(TEXT, content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert "Send a JSON object with the header Content-Type: application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", [TEXT, IMAGE])
+def test_unknown_parameters_of_the_query_string_are_422(client: httpx.Client, path: str) -> None:
+    body = {"json": {"query": "dog"}} if path == TEXT else {"files": {"file": ("a.png", encoded(picture("top.png")))}}
+    answer = client.post(path, params={"k": "3", "top": "1"}, **body)
+    assert answer.status_code == 422
+    assert [entry["where"] for entry in answer.json()["errors"]] == [["query", "k"], ["query", "top"]]
+    assert "send it in the body" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/folders", "/api/v1/index", "/api/v1/index/jobs/x"])
+def test_unknown_parameters_of_get_are_422(client: httpx.Client, path: str) -> None:
+    answer = client.get(path, params={"prefix": "nature"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "query.prefix: no such parameter"
+
+
+@pytest.mark.parametrize("content", [b'{"query": "\xff"}', b"[" * 200_000])
+def test_json_that_cannot_be_read_is_400(client: httpx.Client, content: bytes) -> None:
+    answer = client.post(TEXT, content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert "Send a JSON object with the header Content-Type: application/json, in UTF-8" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("fields", [{"k": "0"}, {"k": "101"}, {"k": "many"}, {"size": "3"}, {"folder": "x" * 2000}])
+def test_bad_form_fields_are_422(client: httpx.Client, fields: dict[str, str]) -> None:
+    answer = image(client, encoded(picture("top.png")), **fields)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["where"] == ["body", next(iter(fields))]
+
+
+def test_a_form_without_a_file_is_422(client: httpx.Client) -> None:
+    cut = b'--x\r\nContent-Disposition: form-data; name="k"\r\n\r\n3'
+    multipart = {"content-type": "multipart/form-data; boundary=x"}
+    for answer in (
+        client.post(IMAGE, files={"k": (None, "3")}),
+        client.post(IMAGE, content=cut, headers=multipart),
+    ):
+        assert answer.status_code == 422
+        assert SEND_FILE in answer.json()["detail"]
+        assert "cut short" in answer.json()["detail"]
+
+
+def test_a_file_without_a_filename_is_422(client: httpx.Client) -> None:
+    answer = client.post(IMAGE, files={"file": (None, "text")})
+    assert (answer.status_code, answer.json()["detail"]) == (422, f"body.file: {SEND_FILE}.")
+
+
+def test_a_large_file_without_a_filename_is_told_the_same(tmp_path: Path) -> None:
+    """Text fields are limited before anybody asks what they are."""
+    with serving_components(make_components(tmp_path)) as client:
+        answer = client.post(IMAGE, files={"file": (None, b"\xff" * (2 << 20))})
+    assert answer.status_code == 400
+    assert SEND_FILE in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", encoded(picture("top.png"))[:100]])
+def test_what_is_no_picture_is_400(client: httpx.Client, data: bytes) -> None:
+    answer = image(client, data)
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "urn:image2search:problem:invalid-image"
+
+
+@pytest.mark.parametrize(
+    "data", [b"%PDF-1.7\n", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"8BPS\0\1" + b"\0" * 20]
+)
+def test_known_kinds_that_are_not_supported_are_415(client: httpx.Client, data: bytes) -> None:
+    answer = image(client, data)
+    assert answer.status_code == 415
+    assert answer.json()["type"] == "urn:image2search:problem:unsupported-type"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
+def test_every_supported_kind(client: httpx.Client, kind: str) -> None:
+    assert image(client, encoded(picture("top.png"), kind)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None]
+)
+def test_text_search_takes_json_alone(client: httpx.Client, content_type: str | None) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    answer = client.post(TEXT, content=b'{"query": "dog"}', headers=headers)
+    assert answer.status_code == 415
+    assert "application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "image/png", "application/x-www-form-urlencoded", None])
+def test_image_search_takes_forms_alone(client: httpx.Client, content_type: str | None) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    answer = client.post(IMAGE, content=encoded(picture("top.png")), headers=headers)
+    assert answer.status_code == 415
+    assert "multipart/form-data" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=other"])
+def test_a_form_without_its_boundary_is_400(client: httpx.Client, content_type: str) -> None:
+    answer = client.post(IMAGE, content=b"--x\r\n", headers={"content-type": content_type})
+    assert answer.status_code == 400
+    assert "Let the HTTP client write the form and its boundary: curl -F" in answer.json()["detail"]
+
+
+def test_too_many_bytes_in_a_form_that_is_not_too_large(client: httpx.Client, components: Components) -> None:
+    answer = image(client, encoded(picture("top.png")) + b"\0" * components.settings.image.max_bytes)
+    assert answer.status_code == 413
+    assert "100,000" in answer.json()["detail"]
+
+
+def test_too_many_pixels(client: httpx.Client) -> None:
+    answer = image(client, encoded(picture("top.png", (1001, 1000))))
+    assert answer.status_code == 413
+    assert "pixels" in answer.json()["detail"]
