@@ -3,10 +3,10 @@
 
 FROM python:3.11-slim-bookworm AS builder
 
-# An additional package index for pip: PyTorch's index of CPU wheels makes the image several gigabytes smaller.
+# An additional package index for pip. PyTorch's index of CPU wheels makes the image several gigabytes smaller.
 ARG PIP_EXTRA_INDEX_URL
 
-# What VECTOR_STORE=milvus or chroma, or `index --engine ray` need: names of extras, separated by commas.
+# Names of extras, separated by commas: `milvus` and `chroma` for VECTOR_STORE, `ray` for `index --engine ray`.
 ARG EXTRAS
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -14,8 +14,8 @@ RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /srv/image2search
 
-# The dependencies alone first, so that a change of the code does not install them again.
-# Editable: `app` and `indexer` stay here, beside the demo model, and are filled in below.
+# Dependencies come first, so a change of the code does not install them again.
+# The install is editable: `app` and `indexer` stay here, beside the demo model, and are copied in below.
 COPY pyproject.toml constraints.txt ./
 RUN mkdir app indexer && touch README.md app/__init__.py indexer/__init__.py \
     && pip install --constraint constraints.txt --editable ".${EXTRAS:+[$EXTRAS]}"
@@ -51,7 +51,7 @@ USER 10001:10001
 VOLUME ["/srv/image2search/data", "/cache"]
 EXPOSE 8000
 
-# The service alone answers this; whoever runs the indexer from this image turns it off (docker-compose.yml does).
+# Only the service answers this. To run the indexer from this image, turn it off, as docker-compose.yml does.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['PORT'] + '/health/live', timeout=4)"]
 

@@ -29,6 +29,11 @@ The message says what was wrong and what to do.
 """
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an exception says; its class where it says nothing, as a MemoryError may."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
 class AppError(Exception):
     """Base of the tree; `str(error)` is a sentence for the person who can act on it."""
 
@@ -70,7 +75,7 @@ class JobNotFound(NotFound):
 
 
 class Conflict(AppError):
-    """Somebody else got there first."""
+    """Another writer or run was first."""
 
 
 class PreconditionFailed(Conflict):
@@ -114,7 +119,7 @@ class IndexMismatch(AppError):
 
 
 class ShrinkRefused(AppError):
-    """A listing lost so many pictures that removing them needs a person's word."""
+    """More pictures are gone than a run may remove without a person's consent."""
 
 
 class ModelUnavailable(AppError):

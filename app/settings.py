@@ -1,21 +1,18 @@
 """Every setting, its default and its meaning, as one frozen tree read from the environment and `.env`.
 
 Each group below reads the variables of its prefix: `settings.storage.url` is `STORAGE_URL`. Nothing is read at import;
-`load_settings` is called by the entry points.
+the entry points call `load_settings`.
 """
 
-import difflib
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dotenv import dotenv_values
-from dotenv.parser import Binding, parse_stream
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.env_file import read_env_file
 from app.errors import InvalidSettings
 
 FOREIGN_PREFIXES = (
@@ -24,7 +21,7 @@ FOREIGN_PREFIXES = (
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"),
     *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_"),
 )
-"""Variables that libraries read for themselves and that therefore may stand in `.env` too."""
+"""Variables that libraries read themselves. They may stand in `.env` too."""
 
 
 class Group(BaseSettings):
@@ -200,7 +197,7 @@ def variables() -> Iterator[tuple[str, object, str]]:
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """The variables from which `load_settings` makes these settings again, for a process of their own."""
+    """The variables from which another process's `load_settings` makes the same settings."""
     groups: list[Group] = [getattr(settings, name) for name in Settings.model_fields]
     return {
         _variable(type(group), name): str(getattr(group, name)) for group in groups for name in type(group).model_fields
@@ -216,12 +213,11 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
     """Settings from the environment, and from `env_file` for what the environment does not say.
 
     The file's variables are put into the environment, where boto3 finds its `AWS_*` ones.
-    Raises `InvalidSettings` naming each bad variable, an unknown one in the file too, and each line that is none.
+    Raises InvalidSettings naming each bad variable, an unknown variable of the file, and a line that can't be read.
     """
     if env_file is not None and env_file.is_file():
-        values = _read(env_file)
-        _check_names(values, env_file)
-        for name, value in values.items():
+        known = [name for name, _, _ in variables()]
+        for name, value in read_env_file(env_file, known, FOREIGN_PREFIXES).items():
             os.environ.setdefault(name, value)
     try:
         return Settings()
@@ -230,41 +226,7 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
         raise InvalidSettings(f"Settings can't be used. {problems}. See .env.example.") from error
 
 
-def _read(env_file: Path) -> dict[str, str]:
-    """The file's variables, except empty ones."""
-    try:
-        data = env_file.read_bytes()
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise InvalidSettings(f"{env_file} can't be read: {error.strerror}. Let this user read it.") from error
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InvalidSettings(f"{env_file}, line {line}, is not UTF-8. Save the file in that encoding.") from error
-    for binding in parse_stream(io.StringIO(text)):
-        if binding.error or (binding.key is not None and binding.value is None):
-            raise InvalidSettings(
-                f"{env_file}, line {_line_of(binding)}, is not NAME=value. Write it so, close what is quoted, or put a "
-                "# before the line. See .env.example."
-            )
-    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
-
-
-def _line_of(binding: Binding) -> int:
-    """Where the variable stands, after the blank lines that the parser counts to it."""
-    before = len(binding.original.string) - len(binding.original.string.lstrip())
-    return binding.original.line + binding.original.string.count("\n", 0, before)
-
-
 def _variable_of(error: ValidationError, location: tuple[int | str, ...]) -> str:
     name = str(location[0])
     group = next(cls for cls in Group.__subclasses__() if cls.__name__ == error.title)
     return _variable(group, name) if name in group.model_fields else name
-
-
-def _check_names(values: dict[str, str], env_file: Path) -> None:
-    known = [name for name, _, _ in variables()]
-    for name in values:
-        if name not in known and not name.startswith(FOREIGN_PREFIXES):
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise InvalidSettings(f"{env_file} sets {name}, which is no setting.{hint} See .env.example.")

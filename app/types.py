@@ -1,16 +1,20 @@
 """The nouns that every layer shares: identifiers, array aliases, records and hits.
 
-`image_id` is blake2b-64 of the object key in hex; the same eight bytes, read as a signed integer, are the row id in
-every vector store, so an id never shifts when the index is rebuilt.
+`image_id` is blake2b-64 of the object key in hex. The same eight bytes, read as a signed integer, are the row id in
+every vector store. So the id of a picture stays the same when the index is rebuilt.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Vectors: TypeAlias = NDArray[np.float32]
 """(N, D) float32, unit rows."""
@@ -39,14 +43,41 @@ def in_folder(folder: str, wanted: str) -> bool:
     return not wanted or folder == wanted or folder.startswith(wanted + "/")
 
 
+def ancestors_of(folder: str) -> list[str]:
+    """The folders that `folder` lies in, from the outermost to its parent: `["a", "a/b"]` for `a/b/c`."""
+    parts = folder.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
 def hash_content(data: bytes) -> str:
     """32 hex digits of blake2b-128: tells a moved picture from a new one."""
     return blake2b(data, digest_size=16).hexdigest()
 
 
+def hash_file(file: BinaryIO) -> str:
+    """`hash_content` of what is left to read of a file, in bounded memory."""
+    digest = blake2b(digest_size=16)
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
 def distance_of(score: float) -> float:
     """Euclidean distance between two unit vectors of cosine `score`: sqrt(2 - 2 * score), 0 to 2, six decimals."""
     return round(math.sqrt(max(0.0, 2.0 - 2.0 * score)), 6)
+
+
+Record = TypeVar("Record", bound="DataclassInstance")
+
+
+def from_fields(kind: type[Record], values: Mapping[str, Any]) -> Record:
+    """A dataclass from its fields in a file. Unknown fields are passed over, missing ones get their defaults.
+
+    So a newer version can add a field with a default, and both versions read each other's files.
+    Raises TypeError when a field without a default is missing.
+    """
+    known = kind.__dataclass_fields__
+    return kind(**{name: value for name, value in values.items() if name in known})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +133,15 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One search result. `score` is the cosine, higher is better."""
+    """A picture in an answer, and where its file is."""
 
     record: ImageRecord
     score: float
+    """Cosine, higher is better."""
+    uri: str
+    """The store's name for the file, `s3://bucket/key`."""
+    url: str | None
+    """Where a browser gets the file from the store; None where only the service can hand it out."""
 
     @property
     def distance(self) -> float:

@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -16,6 +15,7 @@ import typer
 from rich.logging import RichHandler
 
 from app.errors import AppError, InvalidSettings
+from app.indexing.messages import Report, RunError, to_line
 from app.settings import Settings, load_settings
 from indexer.progress import (
     BarProgress,
@@ -25,17 +25,17 @@ from indexer.progress import (
     Progress,
     SilentProgress,
     discard,
-    write_json_line,
+    write_line,
 )
 from indexer.signals import StopSignal
 
 if TYPE_CHECKING:
-    from indexer.executor import Parts
-    from indexer.report import Report
+    from app.bootstrap import Parts
+    from indexer.executor import MakeExecutor
 
 log = logging.getLogger(__name__)
 
-Assemble: TypeAlias = "Callable[[Settings], Parts] | None"
+Build: TypeAlias = Callable[[Settings], "Parts"]
 
 
 class EngineName(StrEnum):
@@ -62,7 +62,7 @@ class Output:
         self._report_on_stdout = report == "-" or (report is None and not sys.stdout.isatty())
 
     def check(self) -> None:
-        """Raises InvalidSettings where the report can't be written, before hours of work wait for it."""
+        """Raise InvalidSettings if the report can't be written: better now than after hours of work."""
         try:
             if self._report:
                 self._report.open("ab").close()
@@ -72,7 +72,7 @@ class Output:
             ) from error
 
     def set_up_logging(self, level: str) -> None:
-        """Our own loggers speak at `level`, libraries from warnings on."""
+        """Our own loggers log from `level` on, libraries from warnings on."""
         bar = self._mode is ProgressMode.BAR
         handler = RichHandler(console=self._console, show_path=False) if bar else logging.StreamHandler()
         form = "%(message)s" if bar else "%(asctime)s %(levelname)s %(message)s"
@@ -91,27 +91,29 @@ class Output:
             case _:
                 return LogProgress()
 
-    def report(self, report: "Report") -> None:
-        """Raises AppError where it can't be written; the run is done and published all the same."""
+    def report(self, report: Report) -> None:
+        """Raises AppError if the report can't be written; the run is done and published all the same."""
+        from indexer.report import summary
+
         if self._report:
             with _writing_report(self._report):
-                report.write(self._report)
+                self._report.write_bytes(report.to_json(indent=True))
         if self._mode is not ProgressMode.JSON:
-            self._tell(report.summary())
+            self._tell(summary(report))
         with _writing_report("the standard output"):
             if self._mode is ProgressMode.JSON:
-                write_json_line(sys.stdout, {"report": report.as_dict()})
+                write_line(sys.stdout, to_line(report))
             elif self._report_on_stdout:
-                write_json_line(sys.stdout, report.as_dict())
+                write_line(sys.stdout, report.to_json())
 
     def error(self, error: AppError) -> None:
-        """One sentence, the last line of stderr; for a program also `{"error": {"type", "message"}}` on stdout."""
+        """One sentence, the last line of stderr; for a program also a line of JSON on stdout."""
         if self._mode is not ProgressMode.JSON:
             self._tell(f"Error: {error}")
             return
         self._tell(str(error))
         with suppress(OSError):
-            write_json_line(sys.stdout, {"error": {"type": type(error).__name__, "message": str(error)}})
+            write_line(sys.stdout, to_line(RunError(type(error).__name__, str(error))))
 
     def _tell(self, text: str) -> None:
         with suppress(OSError):
@@ -126,13 +128,13 @@ def _writing_report(where: Path | str) -> Iterator[None]:
         if isinstance(error, BrokenPipeError):
             discard(sys.stdout)
         raise AppError(
-            f"The run went well and the index is as it should be, but the report could not be written to {where} "
+            f"The run went well and the index is up to date, but the report could not be written to {where} "
             f"({error.strerror or error}). Make room there, or give --report another file."
         ) from error
 
 
-def make_app(assemble: Assemble = None) -> typer.Typer:
-    """The command; `assemble` makes the parts, `indexer.executor.assemble` unless told otherwise."""
+def make_app(build: Build | None = None, make_executor: "MakeExecutor | None" = None) -> typer.Typer:
+    """The command. `build` replaces `bootstrap.build`, and `make_executor` the executor that `--engine` names."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
     @app.command()
@@ -158,7 +160,7 @@ def make_app(assemble: Assemble = None) -> typer.Typer:
         watch: Annotated[
             str | None,
             typer.Option(
-                metavar="CRON|SECONDS", help="Keep running: now, then by five crontab fields or every so many seconds."
+                metavar="CRON|SECONDS", help="Keep running: now, then by five crontab fields or every N seconds."
             ),
         ] = None,
         report: Annotated[
@@ -177,7 +179,7 @@ def make_app(assemble: Assemble = None) -> typer.Typer:
         try:
             with StopSignal() as stop:
                 flags = {"rebuild": rebuild, "allow_shrink": allow_shrink, "retry_skipped": retry_skipped}
-                run = _prepare(assemble, output, stop, engine, **flags)
+                run = _prepare(build, make_executor, output, stop, engine, **flags)
                 if watch is None:
                     output.report(run())
                 else:
@@ -190,36 +192,46 @@ def make_app(assemble: Assemble = None) -> typer.Typer:
 
 
 def _prepare(
-    assemble: Assemble, output: Output, stop: StopSignal, engine: EngineName, **flags: bool
-) -> "Callable[[], Report]":
+    build: Build | None,
+    make_executor: "MakeExecutor | None",
+    output: Output,
+    stop: StopSignal,
+    engine: EngineName,
+    **flags: bool,
+) -> Callable[[], Report]:
     """A function that does one run; all runs share one model."""
     settings = load_settings()
     output.check()
     output.set_up_logging(settings.server.log_level)
-    from indexer import (
-        executor as parts,  # Imports the layers below: not for --help, nor before the settings are known good.
-    )
-    from indexer.run import Options, run_index
+    from app import bootstrap  # these import heavy libraries, which --help and a wrong setting don't need
+    from indexer.plan import Options
+    from indexer.run import run_index
 
-    found = (assemble or parts.assemble)(settings)
-    if engine is EngineName.RAY:
-        from indexer.ray.executor import RayEngine
-        from indexer.ray.workers import Recipe
-
-        found = replace(found, engine=RayEngine(Recipe.of(settings)))
+    parts = build(settings) if build else bootstrap.build(settings, for_batches=True)
+    make_executor = make_executor or _executor_of(engine, settings)
     options = Options(**flags)
-    return lambda: run_index(found, options, output.progress(), stop)
+    return lambda: run_index(parts, options, output.progress(), stop, make_executor)
 
 
-def _watch(run: "Callable[[], Report]", schedule: str, output: Output, stop: StopSignal) -> None:
+def _executor_of(engine: EngineName, settings: Settings) -> "MakeExecutor":
+    """Raises InvalidSettings when Ray is asked for and not installed."""
+    if engine is EngineName.RAY:
+        from indexer.ray.executor import ray_executor
+        from indexer.ray.workers import WorkerParts
+
+        return ray_executor(WorkerParts.of(settings))
+    from indexer.local_executor import LocalExecutor
+
+    return LocalExecutor
+
+
+def _watch(run: Callable[[], Report], schedule: str, output: Output, stop: StopSignal) -> None:
     from indexer.schedule import keep_running, parse_schedule
 
     def run_once() -> None:
-        if stop():
-            return
         try:
             output.report(run())
         except AppError as error:
             output.error(error)
 
-    keep_running(run_once, parse_schedule(schedule), stop.wait)
+    keep_running(run_once, parse_schedule(schedule), stop)

@@ -1,66 +1,58 @@
-"""Objects in, rows out: readers run ahead, this thread embeds what they bring, in batches.
+"""The executor in this process: threads read ahead, and the calling thread embeds in batches.
 
-Equal bytes are embedded once: a picture whose content the catalog or this run knows already takes that vector.
+Equal bytes are embedded once: a picture whose content the catalog or this run knows takes the vector that is there.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from app.ingest.embedding import encode, not_embedded
-from app.ingest.reading import Content, Outcome, Reader
-from app.settings import IndexSettings
-from app.storage.base import ObjectInfo
+from app.bootstrap import Parts
+from app.errors import AppError
+from app.ingest.embedding import embed, not_embedded
+from app.ingest.reading import Content, Reader, ReadOutcome
+from app.models.calibration import MOST_PICTURES, Calibration, spread
+from app.storage.base import ObjectInfo, ObjectStore
 from app.types import ImageRecord
 from indexer.look_ahead import LookAhead
 from indexer.progress import Progress
-from indexer.results import Harvest, Harvester
-
-if TYPE_CHECKING:
-    from indexer.executor import Model, Parts
+from indexer.results import ResultCollector
+from indexer.signals import Stop
 
 log = logging.getLogger(__name__)
 
-
-def plain_engine(parts: "Parts", known: Mapping[str, ImageRecord], harvester: Harvester) -> "Pipeline":
-    """Threads that read and one model, all in this process."""
-    reader = Reader(parts.store, parts.settings.image, known, parts.model.read)
-    return Pipeline(reader, parts.model, harvester, parts.settings.index)
+MIN_CALIBRATION_PICTURES = 100
+"""With fewer pictures to read, the samples that ship with the program are the better calibration."""
 
 
-class Pipeline:
-    """One pass over the objects to read, for the thread that owns the model."""
+class LocalExecutor:
+    """Goes once through the objects to read, in the thread that owns the model."""
 
-    def __init__(self, reader: Reader, model: "Model", harvester: Harvester, settings: IndexSettings) -> None:
-        self._reader = reader
-        self._model = model
-        self._harvester = harvester
-        self._settings = settings
+    def __init__(self, parts: Parts, known: Mapping[str, ImageRecord], collector: ResultCollector) -> None:
+        """Contents whose hash is in `known` are not embedded again."""
+        self._store = parts.store
+        self._model = parts.model
+        self._settings = parts.settings.index
+        self._reader = Reader(parts.store, parts.settings.image, known, parts.model.read_picture)
+        self._collector = collector
         self._batch: dict[str, list[Content]] = {}
         """By content hash; the first of each list is embedded for all of them."""
 
-    @property
-    def harvest(self) -> Harvest:
-        return self._harvester.harvest
-
-    def prepare(self, progress: Progress, *, needs_model: bool) -> None:
-        """Load the model, where it will be needed. Raises ModelUnavailable."""
+    def prepare(self, objects: Sequence[ObjectInfo], progress: Progress, *, needs_model: bool) -> None:
+        """Load the model where it will be needed. Raises ModelUnavailable."""
+        self._model.calibration = calibration_on(self._store, objects)
         if needs_model and not self._model.is_loaded:
             progress.phase("loading the model")
             log.info("The model is %s.", self._model.embedder.identity.name)
 
-    def run(self, objects: Sequence[ObjectInfo], stop: Callable[[], bool]) -> None:
-        """Fill `harvest`; when `stop` turns true, with what is embedded by then.
-
-        Raises StorageUnavailable, ModelUnavailable, and what nobody expected; `harvest` holds what was done before.
-        """
+    def run(self, objects: Sequence[ObjectInfo], stop: Stop) -> None:
+        """As `Executor.run`. Raises StorageUnavailable, ModelUnavailable."""
         limit = self._settings.look_ahead
         batch_size = min(self._settings.batch_size, limit)
         with LookAhead(self._reader, objects, readers=self._settings.readers, limit=limit) as ahead:
             for outcome in ahead:
                 if stop():
-                    self.harvest.interrupted = True
+                    self._collector.results.interrupted = True
                     return
                 if outcome is not None:
                     self._take(outcome, ahead)
@@ -68,17 +60,17 @@ class Pipeline:
                     self._embed_batch(ahead)
             self._embed_batch(ahead)
 
-    def _take(self, outcome: Outcome, ahead: LookAhead) -> None:
-        self._harvester.watch(outcome)
+    def _take(self, outcome: ReadOutcome, ahead: LookAhead) -> None:
+        self._collector.count_failures(outcome)
         if not isinstance(outcome, Content):
-            self._harvester.note(outcome)
+            self._collector.add_unindexed(outcome)
         elif outcome.picture is None:
-            self._harvester.take_vector_of_indexed(outcome)
-        elif not self._harvester.take_vector_of_embedded(outcome):
+            self._collector.copy_indexed(outcome)
+        elif not self._collector.copy_embedded(outcome):
             same = self._batch.setdefault(outcome.content_hash, [])
             if not same:
                 same.append(outcome)
-                return  # Released when its batch is embedded.
+                return  # released when its batch is embedded
             same.append(replace(outcome, picture=None))
         ahead.release(outcome)
 
@@ -87,11 +79,29 @@ class Pipeline:
         if not batch:
             return
         pictures = [same[0].picture for same in batch.values() if same[0].picture]
-        vectors = encode(self._model.embedder, [picture.image for picture in pictures])
+        vectors = embed(self._model.embedder, [picture.image for picture in pictures])
         for same, picture, vector in zip(batch.values(), pictures, vectors, strict=True):
             if isinstance(vector, Exception):
                 for content in same:
-                    self._harvester.note(not_embedded(content, vector))
+                    self._collector.add_unindexed(not_embedded(content, vector))
             else:
-                self._harvester.add_embedded(same, (picture.width, picture.height), vector)
+                self._collector.add_embedded(same, (picture.width, picture.height), vector)
             ahead.release(same[0])
+
+
+def calibration_on(store: ObjectStore, objects: Sequence[ObjectInfo]) -> Calibration | None:
+    """Some of the run's pictures, to which the model's 8-bit arithmetic can be fitted; None where there are few.
+
+    They are read when the model asks for them.
+    """
+    if len(objects) < MIN_CALIBRATION_PICTURES:
+        return None
+    return Calibration("your pictures", True, lambda: _read(store, spread(objects, MOST_PICTURES)))
+
+
+def _read(store: ObjectStore, objects: Sequence[ObjectInfo]) -> Iterator[bytes]:
+    for info in objects:
+        try:
+            yield store.get(info.key).data
+        except AppError as error:  # the run reads the object later and reports the error
+            log.debug("not calibrated on %s: %s", info.key, error)

@@ -1,6 +1,6 @@
 """Reads ahead of the model in threads, in order, bounded by count and by decoded bytes.
 
-An object is outstanding from the moment its read is queued until the consumer releases it, embedded or dropped.
+An object counts as outstanding from the moment its read is queued until the consumer releases its outcome.
 """
 
 import threading
@@ -11,18 +11,18 @@ from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
 
-from app.ingest.reading import Content, Outcome, Reader
+from app.ingest.reading import Content, Reader, ReadOutcome
 from app.storage.base import ObjectInfo, StoredObject
 
 MAX_DECODED_BYTES = 1 << 30
-"""Decoded pictures kept in memory at most, give or take one for each reader thread: many shrunken ones, or 28
-photographs of 12 Mpixel for a model that looks at them in full."""
+"""Limit for decoded pictures in memory, exceeded by at most one picture for each reader thread. It holds many shrunken
+pictures, or 28 photographs of 12 Mpixel for a model that needs them in full size."""
 
 
 class LookAhead:
     """Context manager and iterator of outcomes in the order of `objects`. Call `release` for each one when done.
 
-    Leaving it early waits for nobody: what is being read then is read to no end, in threads that end by themselves.
+    Leaving it early does not wait for reads in progress: their outcomes are dropped and the threads end by themselves.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class LookAhead:
         self._limit = limit
         self._threads = _ReaderThreads(readers)
         self._gate = _DecodeGate(max_decoded_bytes)
-        self._pending: deque[tuple[int, Future[Outcome]]] = deque()
+        self._pending: deque[tuple[int, Future[ReadOutcome]]] = deque()
         self._outstanding = 0
 
     def __enter__(self) -> "LookAhead":
@@ -53,8 +53,8 @@ class LookAhead:
         self._gate.open()
         self._threads.end()
 
-    def __iter__(self) -> Iterator[Outcome | None]:
-        """Yields None now and then while the next object is still being read, so that the caller can look up."""
+    def __iter__(self) -> Iterator[ReadOutcome | None]:
+        """Yields None five times a second while the next object is being read: time to check for a stop."""
         self._top_up()
         while self._pending:
             number, future = self._pending[0]
@@ -65,14 +65,14 @@ class LookAhead:
             yield future.result()
             self._top_up()
 
-    def release(self, outcome: Outcome) -> None:
-        """The outcome's memory is free again; another object may be read."""
+    def release(self, outcome: ReadOutcome) -> None:
+        """Count the outcome's memory as free; another object may be read."""
         self._outstanding -= 1
         self._gate.release(_decoded_bytes(outcome))
 
     @property
     def cramped(self) -> bool:
-        """Whether reading waits for decoded pictures to be released, with none ready: time to embed what there is."""
+        """Whether reading waits for memory and no outcome is ready: the caller must embed and release what it has."""
         return self._gate.full and not (self._pending and self._pending[0][1].done())
 
     def _top_up(self) -> None:
@@ -84,7 +84,7 @@ class LookAhead:
             self._outstanding += 1
             self._pending.append((number, self._threads.submit(partial(self._read, number, info))))
 
-    def _read(self, number: int, info: ObjectInfo) -> Outcome:
+    def _read(self, number: int, info: ObjectInfo) -> ReadOutcome:
         stored = self._reader.fetch(info)
         if not isinstance(stored, StoredObject):
             return stored
@@ -103,15 +103,15 @@ class _ReaderThreads:
         for number in range(count):
             threading.Thread(target=self._work, name=f"reader-{number}", daemon=True).start()
 
-    def submit(self, read: Callable[[], Outcome]) -> Future[Outcome]:
-        future: Future[Outcome] = Future()
+    def submit(self, read: Callable[[], ReadOutcome]) -> Future[ReadOutcome]:
+        future: Future[ReadOutcome] = Future()
 
         def run() -> None:
             if not future.set_running_or_notify_cancel():
                 return
             try:
                 outcome = read()
-            except BaseException as error:  # noqa: BLE001 - raised again by the future, in the thread that asks it.
+            except BaseException as error:  # noqa: BLE001 - the future raises it in the thread that asks for the outcome
                 future.set_exception(error)
             else:
                 future.set_result(outcome)
@@ -130,7 +130,7 @@ class _ReaderThreads:
 
 
 class _DecodeGate:
-    """Lets readers decode while there is room; the object that the consumer waits for always passes."""
+    """Lets readers decode while there is memory; the object that the consumer waits for may always be decoded."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -167,8 +167,8 @@ class _DecodeGate:
             self._changed.notify_all()
 
 
-def _decoded_bytes(outcome: Outcome) -> int:
-    """Of an RGB picture: three bytes a pixel."""
+def _decoded_bytes(outcome: ReadOutcome) -> int:
+    """An RGB picture has three bytes a pixel."""
     if not isinstance(outcome, Content) or outcome.picture is None:
         return 0
     image = outcome.picture.image

@@ -1,36 +1,158 @@
-"""What a listing says against the catalog: which objects to read, which rows to drop.
+"""The plan of a run: the published state against a listing of the bucket, and what may be removed without a word.
 
-Pure: a listing and a snapshot go in, a plan comes out; nothing is read or written here.
+`load_baseline` and `make_plan` read the catalog and the listing; the functions below them are pure.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from app.catalog.changes import Snapshot
-from app.errors import ShrinkRefused
+from app.bootstrap import Parts
+from app.catalog.catalog import mismatch_message
+from app.catalog.layout import is_picture_key
+from app.catalog.records import Records
+from app.catalog.snapshot import Drift, Snapshot, drift_of
+from app.errors import IndexCorrupt, IndexMismatch, ShrinkRefused
 from app.storage.base import ObjectInfo
 from app.types import ImageRecord, Skip, image_id_of, row_id
+from indexer.progress import Progress
+from indexer.signals import Stop
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Diff:
-    """The plan of one run. Every listed object is in `to_read`, `too_large`, `still_broken` or counted `unchanged`."""
+class Options:
+    """What a person may ask of one run."""
 
-    seen: int
-    to_read: tuple[ObjectInfo, ...]
+    rebuild: bool = False
+    """Embed everything again and replace the whole index."""
+    allow_shrink: bool = False
+    """Remove pictures that are gone, however many they are."""
+    retry_skipped: bool = False
+    """Read again pictures that could not be read before, changed or not."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every step of a run works with."""
+
+    parts: Parts
+    options: Options
+    progress: Progress
+    stop: Stop
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The published state that a run starts from."""
+
+    snapshot: Snapshot | None = None
+    """None where nothing is published, or the published index can't be read."""
+    drift: Drift = Drift()  # noqa: RUF009 - frozen
+    must_be_replaced: bool = False
+    """Whether only a complete rebuild can replace the index: another model made it, or it is damaged."""
+
+    @property
+    def records(self) -> Records:
+        """By row id."""
+        return self.snapshot.records if self.snapshot else Records()
+
+    def records_of(self, keys: Iterable[str]) -> list[ImageRecord]:
+        """The records of those object keys that are indexed."""
+        found = (self.records.get(row_id(image_id_of(key))) for key in keys)
+        return [record for record in found if record is not None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to read and what to drop.
+
+    Every listed object is in `to_read`, `too_large` or `still_broken`, or counted in `unchanged`.
+    """
+
+    seen: int = 0
+    """Listed objects."""
+    to_read: tuple[ObjectInfo, ...] = ()
     """New and changed objects, sorted by key; in a rebuild, all that are not too large."""
-    unchanged: int
-    too_large: tuple[Skip, ...]
-    """Known from the listing's size and therefore not remembered: a higher limit takes them in at the next run."""
-    still_broken: tuple[Skip, ...]
+    unchanged: int = 0
+    too_large: tuple[Skip, ...] = ()
+    """Too large by the listing's size. The catalog does not remember them, so a higher limit lets them in."""
+    still_broken: tuple[Skip, ...] = ()
     """Could not be read in an earlier run and have not changed since."""
-    gone: tuple[ImageRecord, ...]
+    gone: tuple[ImageRecord, ...] = ()
     """Indexed pictures that are no longer listed."""
-    outgrown: tuple[ImageRecord, ...]
-    """Indexed pictures in whose place something too large lies now."""
-    forgotten: frozenset[str]
-    """Object keys whose remembered skip no longer stands for anything."""
+    outgrown: tuple[ImageRecord, ...] = ()
+    """Indexed pictures whose objects are too large now."""
+    forgotten: frozenset[str] = frozenset()
+    """Object keys whose remembered skip is out of date."""
+    interrupted: bool = False
+    """Whether a stop was requested before the listing was complete; the plan is empty then."""
+
+
+def load_baseline(run: Run) -> Baseline:
+    """The published state, checked against the model.
+
+    Raises IndexCorrupt or IndexMismatch where only a rebuild helps and none is asked for, StorageUnavailable,
+    VectorStoreUnavailable, ModelUnavailable.
+    """
+    try:
+        snapshot = run.parts.catalog.load()
+    except (IndexCorrupt, IndexMismatch) as error:
+        if not run.options.rebuild:
+            raise
+        log.warning("The current index can't be used and will be replaced: %s", error)
+        return Baseline(must_be_replaced=True)
+    if snapshot is None:
+        return Baseline()
+    if snapshot.pointer.model.fingerprint != run.parts.model.fingerprint:
+        if not run.options.rebuild:
+            raise IndexMismatch(mismatch_message(snapshot.pointer.model, run.parts.model.embedder.identity))
+        return Baseline(snapshot, must_be_replaced=True)
+    drift = drift_of(snapshot)
+    if drift.missing:
+        log.warning("%d pictures have no vector any more and are read again.", len(drift.missing))
+    return Baseline(snapshot, drift)
+
+
+def make_plan(run: Run, baseline: Baseline) -> Plan:
+    """List the bucket and compare. Raises ShrinkRefused, StorageUnavailable."""
+    run.progress.phase("listing")
+    listing = list(_list_pictures(run))
+    if run.stop():
+        return Plan(interrupted=True)
+    plan = diff_listing(
+        listing,
+        baseline.snapshot,
+        max_bytes=run.parts.settings.image.max_bytes,
+        rebuild=run.options.rebuild,
+        retry_skipped=run.options.retry_skipped,
+        missing=baseline.drift.missing,
+    )
+    check_losses(run, baseline, [*plan.gone, *plan.outgrown], plan.to_read)
+    return plan
+
+
+def check_losses(run: Run, baseline: Baseline, removed: Iterable[ImageRecord], present: Iterable[ObjectInfo]) -> None:
+    """`refuse_shrink` as the settings and options say; `present` are the objects that are there and readable."""
+    if baseline.snapshot is not None and not run.options.allow_shrink:
+        refuse_shrink(
+            removed,
+            under_new_keys(present, baseline.snapshot),
+            baseline.snapshot,
+            max_shrink=run.parts.settings.index.max_shrink,
+            url=run.parts.settings.storage.url,
+        )
+
+
+def _list_pictures(run: Run) -> Iterator[ObjectInfo]:
+    for info in run.parts.store.list():
+        if run.stop():
+            return
+        if is_picture_key(info.key):
+            run.progress.advance()
+            yield info
 
 
 def diff_listing(
@@ -41,11 +163,11 @@ def diff_listing(
     rebuild: bool = False,
     retry_skipped: bool = False,
     missing: Collection[int] = (),
-) -> Diff:
+) -> Plan:
     """Compare by key and etag.
 
-    `rebuild` reads everything again, `retry_skipped` what could not be read before, `missing` are rows whose vector is
-    gone.
+    `rebuild` reads everything again, `retry_skipped` reads again what could not be read before. `missing` are rows
+    that have lost their vector; their pictures are read again.
     """
     records = snapshot.records if snapshot else {}
     skipped = snapshot.skipped if snapshot else {}
@@ -73,7 +195,7 @@ def diff_listing(
         else:
             to_read.append(info)
     outdated = {key for key in skipped if key not in listed} | {skip.object_key for skip in too_large} & skipped.keys()
-    return Diff(
+    return Plan(
         seen=len(listed),
         to_read=tuple(to_read),
         unchanged=unchanged,
@@ -88,19 +210,19 @@ def diff_listing(
 def refuse_shrink(
     removed: Iterable[ImageRecord], appeared: Iterable[ObjectInfo], snapshot: Snapshot, *, max_shrink: float, url: str
 ) -> None:
-    """Raise ShrinkRefused when removing `removed` loses more than `max_shrink` of the index without a trace.
+    """Raise ShrinkRefused when removing `removed` loses more than the share `max_shrink` of the index.
 
-    A moved picture is no loss: among what `appeared` under new keys is one with the etag and the size that it had.
+    A moved picture is no loss: its etag and size are among those of the objects that `appeared` under new keys.
     """
-    traces = Counter((info.etag, info.size_bytes) for info in appeared)
-    lost = (Counter((record.etag, record.size_bytes) for record in removed) - traces).total()
+    moved = Counter((info.etag, info.size_bytes) for info in appeared)
+    lost = (Counter((record.etag, record.size_bytes) for record in removed) - moved).total()
     total = len(snapshot.records)
     if lost > max_shrink * total:
         raise ShrinkRefused(
-            f"{lost} of the {total} indexed pictures are gone from {url} or can't be read there any more, more than "
-            f"INDEX_MAX_SHRINK={max_shrink:g} lets a run remove without a word; nothing was removed. Check that "
-            f"STORAGE_URL names the right place and that the files are whole; if the pictures were meant to go, or "
-            f"were moved in a way that changed their etags, run again with --allow-shrink."
+            f"{lost} of the {total} indexed pictures are gone from {url} or can't be read there any more. That is more "
+            f"than INDEX_MAX_SHRINK={max_shrink:g} allows; nothing was removed. Check that STORAGE_URL names the right "
+            f"place and that the files are whole. If the pictures were meant to go, or were moved in a way that "
+            f"changed their etags, run again with --allow-shrink."
         )
 
 
@@ -109,10 +231,10 @@ def under_new_keys(objects: Iterable[ObjectInfo], snapshot: Snapshot) -> list[Ob
     return [info for info in objects if row_id(image_id_of(info.key)) not in snapshot.records]
 
 
-def may_hold_news(diff: Diff, indexed: Iterable[ImageRecord]) -> bool:
-    """Whether anything to read differs from all `indexed` pictures in etag or size: then the model will be needed."""
+def may_hold_news(plan: Plan, indexed: Iterable[ImageRecord]) -> bool:
+    """Whether the model will be needed: something to read differs from all `indexed` pictures in etag or size."""
     known = {(record.etag, record.size_bytes) for record in indexed}
-    return any((info.etag, info.size_bytes) not in known for info in diff.to_read)
+    return any((info.etag, info.size_bytes) not in known for info in plan.to_read)
 
 
 def _too_large(info: ObjectInfo, max_bytes: int) -> Skip:

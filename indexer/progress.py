@@ -1,6 +1,6 @@
-"""How a run tells how far it is: a bar on a terminal, log lines elsewhere, JSON lines for a program that follows it.
+"""How a run shows its progress: a bar on a terminal, log lines elsewhere, JSON lines for a program that follows it.
 
-Everything goes to stderr but the JSON lines: they are the program's output, one object a line, flushed at once.
+The JSON lines go to stdout, one object a line, flushed at once. Everything else goes to stderr.
 """
 
 import logging
@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Protocol, TextIO
 
-import orjson
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -27,6 +26,8 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
+from app.indexing.messages import PhaseProgress, to_line
+
 log = logging.getLogger(__name__)
 
 LOG_EVERY_S = 10.0
@@ -34,23 +35,23 @@ JSON_EVERY_S = 0.2
 
 
 class Progress(Protocol):
-    """Told of phases (`listing`, `indexing`, `publishing`) and of each item done in them. For one thread."""
+    """Is told of phases (`listing`, `indexing`, `publishing`) and of each item done in them. For one thread."""
 
     def phase(self, name: str, total: int | None = None) -> None:
-        """A new phase begins; `total` None where nobody knows it yet."""
+        """A new phase begins. `total` is None while it is unknown."""
         ...
 
     def advance(self, count: int = 1) -> None: ...
 
     def close(self) -> None:
-        """The run has ended, well or not."""
+        """The run has ended, with success or without."""
         ...
 
 
 class UnbrokenProgress:
-    """Passes everything on until nobody takes it any more (a closed pipe, a full disk); from then on nothing.
+    """Passes everything on until that fails (a closed pipe, a full disk), and nothing afterwards.
 
-    A run is worth more than its progress.
+    A run must not fail because its progress can't be written.
     """
 
     def __init__(self, inner: Progress) -> None:
@@ -74,11 +75,13 @@ class UnbrokenProgress:
             tell()
         except OSError as error:
             self._broken = True
-            log.warning("The progress can't be told any more (%s); the run goes on without.", error.strerror or error)
+            log.warning(
+                "The progress can't be written any more (%s); the run goes on without.", error.strerror or error
+            )
 
 
 class PatientConsole(Console):
-    """Falls silent when its reader is gone, where rich would end the program."""
+    """Prints nothing more when its reader is gone; rich would end the program."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -86,6 +89,8 @@ class PatientConsole(Console):
 
 
 class SilentProgress:
+    """Shows nothing."""
+
     def phase(self, name: str, total: int | None = None) -> None:
         pass
 
@@ -127,7 +132,7 @@ class BarProgress:
         self._rich.stop()
 
     def _finish(self) -> None:
-        """Stop the phase's clock; where the total was unknown, what was done is the total."""
+        """Stop the phase's clock. If the total was unknown, the number of done items becomes the total."""
         if self._task is not None:
             task = self._rich.tasks[self._task]
             if task.total is None:
@@ -142,7 +147,7 @@ class _RateColumn(ProgressColumn):
 
 
 class LogProgress:
-    """A line when a phase begins and every ten seconds in it, with rate and time left."""
+    """A log line when a phase begins, and every ten seconds while it lasts, with rate and time left."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -200,19 +205,19 @@ class JsonProgress:
 
     def _tell(self) -> None:
         self._told, self._told_at = self._done, self._clock()
-        write_json_line(self._out, {"phase": self._name, "done": self._done, "total": self._total})
+        write_line(self._out, to_line(PhaseProgress(self._name, self._done, self._total)))
 
 
-def write_json_line(out: TextIO, content: object) -> None:
-    """One line, flushed, so that whoever follows sees it at once."""
-    out.write(orjson.dumps(content).decode() + "\n")
+def write_line(out: TextIO, line: bytes) -> None:
+    """Write and flush, so that the reader sees the line at once."""
+    out.write(line.decode())
     out.flush()
 
 
 def discard(stream: IO[str]) -> None:
-    """Send what `stream` still holds nowhere, so that the interpreter's last flush does not fail on a closed pipe."""
-    with suppress(OSError), Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), stream.fileno())
+    """Point `stream` at the null device, so that the interpreter's last flush does not fail on a closed pipe."""
+    with suppress(OSError), Path(os.devnull).open("wb") as null:
+        os.dup2(null.fileno(), stream.fileno())
 
 
 def _duration(seconds: float) -> str:

@@ -1,7 +1,7 @@
-"""What a large index costs to publish, to load, to keep in memory and to change: `python -m scripts.bench_catalog`.
+"""Cost of publishing, loading, holding and changing a large index: `python -m scripts.bench_catalog`.
 
-Publishes `--count` made-up pictures to a folder, loads them in a process of its own as a service would, then adds one
-picture and waits until that process, which polls, has found it. With several counts `--plot` draws what grows how.
+Publishes `--count` made-up pictures to a folder and loads them in another process, as a service would. Then adds one
+picture and waits until that process, which polls, has found it. With several counts, `--plot` draws how cost grows.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from app.catalog.bucket_backend import BucketBackend
 from app.catalog.catalog import Catalog
 from app.catalog.changes import Changes
 from app.catalog.layout import INDEX_PREFIX
@@ -34,16 +35,20 @@ def record(number: int) -> ImageRecord:
     return ImageRecord(image_id, key, image_id * 2, image_id * 2, 200_000, 1.7e9, 1024, 768)
 
 
+def catalog_in(store: LocalStore, shape: str = "auto") -> Catalog:
+    return Catalog(store, IndexSettings(), BucketBackend(store, VectorSettings.model_validate({"shape": shape})))
+
+
 def memory_mb(*names: str) -> float:
-    """MB of this process that /proc counts under these names."""
+    """Memory of this process in MB, as /proc counts it under these names."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return sum(int(line.split()[1]) / 1024 for line in lines if line.partition(":")[0] in names)
 
 
 def follow(root: Path, model: ModelIdentity, query: Vectors, pipe: Connection) -> None:
-    """A replica: loads, says what that took, then polls until the picture that `query` shows is there."""
+    """A replica: loads the index, sends how long that took, then polls until the picture of `query` is there."""
     store = LocalStore(root)
-    live = LiveCatalog(Catalog(store, IndexSettings()), model)
+    live = LiveCatalog(catalog_in(store), model)
     before = memory_mb("RssAnon")
     started = time.perf_counter()
     live.refresh()
@@ -85,9 +90,9 @@ def main() -> None:
 
 
 def measure(root: Path, count: int, dimension: int, shape: str) -> dict[str, float]:
-    """Prints what it saw, and answers what grows with the number of pictures."""
+    """Print all figures; return those that grow with the number of pictures."""
     model = ModelIdentity("made/up", "f" * 64, dimension, "fp32", "none")
-    catalog = Catalog(LocalStore(root), IndexSettings(), vectors=VectorSettings(shape=shape))  # type: ignore[arg-type]
+    catalog = catalog_in(LocalStore(root), shape)
     clusters = Clusters(dimension, seed=0)
     vectors = clusters.draw(count, np.random.default_rng(1))[0]
     started = time.perf_counter()

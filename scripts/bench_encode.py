@@ -1,10 +1,10 @@
-"""How fast pictures and texts become vectors: ours beside PyTorch and ONNX Runtime, in one process, by turns.
+"""Compares how fast pictures and texts become vectors: our towers, PyTorch and ONNX Runtime, in one process, in turn.
 
     pip install -e '.[bench]'
     python -m scripts.bench_encode --model vit-b-32
 
-Every runner gets the same preprocessed pictures and the same tokens; all run on the same number of threads. `--model`
-is a folder or a name as MODEL takes it, or an architecture with random weights (vit-b-32, vit-b-16).
+Every runner gets the same preprocessed pictures, the same tokens and the same number of threads. `--model` is a folder
+or a name as in MODEL, or an architecture with random weights (vit-b-32, vit-b-16).
 """
 
 import os
@@ -26,11 +26,11 @@ from app.models.agreement import cosines, sample_pictures
 from app.models.base import ModelInputs, Towers
 from app.models.calibration import sample_calibration
 from app.models.checkpoint import Checkpoint, find_checkpoint
-from app.models.hardware import can_bfloat16
+from app.models.hugging_face import SourceModel
 from app.models.openvino.conversion import Converter
+from app.models.openvino.core import can_bfloat16
 from app.models.openvino.quantization import NotQuantizable, find_or_quantize
 from app.models.openvino.towers import OpenVinoTowers
-from app.models.original import Original
 from app.models.torch_towers import TorchTowers
 from app.settings import ModelSettings
 from app.types import Vectors
@@ -43,12 +43,12 @@ say = Console(stderr=True).print
 
 
 class OnnxTowers:
-    """ONNX Runtime in float32, exported as PyTorch exports it."""
+    """`Towers` run by ONNX Runtime in float32, from PyTorch's own export."""
 
     runtime, precision, agreement = "onnxruntime-cpu", "fp32", None
 
-    def __init__(self, model: Any, folder: Path, texts: ModelInputs, images: ModelInputs, threads: int) -> None:
-        import onnx  # noqa: F401 - PyTorch's exporter needs it
+    def __init__(self, network: Any, folder: Path, texts: ModelInputs, images: ModelInputs, threads: int) -> None:
+        import onnx  # noqa: F401 - PyTorch's exporter needs it, and this fails early when it is missing
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -56,7 +56,7 @@ class OnnxTowers:
         self._sessions = {}
         for kind, inputs in (("text", texts), ("image", images)):
             path = folder / f"{kind}.onnx"
-            export_onnx(model, kind, inputs, path)
+            export_onnx(network, kind, inputs, path)
             self._sessions[kind] = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def encode_texts(self, inputs: ModelInputs) -> Vectors:
@@ -71,21 +71,21 @@ class OnnxTowers:
 
 
 class _Tower(torch.nn.Module):
-    def __init__(self, model: Any, kind: str, names: Sequence[str]) -> None:
+    def __init__(self, network: Any, kind: str, names: Sequence[str]) -> None:
         super().__init__()
-        self.model, self.kind, self.names = model, kind, names
+        self.network, self.kind, self.names = network, kind, names
 
     def forward(self, *arrays: torch.Tensor) -> torch.Tensor:
-        output = getattr(self.model, f"get_{self.kind}_features")(**dict(zip(self.names, arrays, strict=True)))
+        output = getattr(self.network, f"get_{self.kind}_features")(**dict(zip(self.names, arrays, strict=True)))
         return output if isinstance(output, torch.Tensor) else output.pooler_output
 
 
-def export_onnx(model: Any, kind: str, inputs: ModelInputs, path: Path) -> None:
+def export_onnx(network: Any, kind: str, inputs: ModelInputs, path: Path) -> None:
     names = list(inputs)
     axes = {name: {0: "batch", **({1: "length"} if kind == "text" else {})} for name in names}
     with torch.no_grad(), warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
-            _Tower(model, kind, names).eval(),
+            _Tower(network, kind, names).eval(),
             tuple(torch.from_numpy(array) for array in inputs.values()),
             path,
             input_names=names,
@@ -98,7 +98,7 @@ def export_onnx(model: Any, kind: str, inputs: ModelInputs, path: Path) -> None:
 
 @dataclass
 class Runner:
-    """One way of encoding, and what was measured of it."""
+    """One way of encoding, and its measurements."""
 
     name: str
     towers: Towers
@@ -107,7 +107,7 @@ class Runner:
     cosine: float = 0.0
 
     def measure(self, images: ModelInputs, text: ModelInputs, seconds: float) -> None:
-        """One round: pictures for `seconds`, then texts for half of that."""
+        """One round: pictures for `seconds`, then texts for half as long."""
         size = len(next(iter(images.values())))
         self.per_s.append(size / _median_s(lambda: self.towers.encode_images(images), seconds))
         self.text_ms.append(1000 * _median_s(lambda: self.towers.encode_texts(text), seconds / 2))
@@ -123,21 +123,21 @@ def _median_s(act: Callable[[], object], seconds: float) -> float:
 
 
 def runners(
-    checkpoint: Checkpoint, original: Original, workplace: Path, images: ModelInputs, threads: int
+    checkpoint: Checkpoint, source: SourceModel, workplace: Path, images: ModelInputs, threads: int
 ) -> list[Runner]:
-    """Everything that runs on this machine, the plain loop first."""
-    model, prepare = original.load_model().eval(), original.prepare
-    found = [Runner("transformers, PyTorch fp32", TorchTowers(model, "cpu", "fp32"))]
+    """All runners that work on this machine, the plain loop first."""
+    network, prepare = source.load_network().eval(), source.prepare
+    found = [Runner("transformers, PyTorch fp32", TorchTowers(network, "cpu", "fp32"))]
     if can_bfloat16():
-        found.append(Runner("PyTorch bf16 (autocast)", TorchTowers(model, "cpu", "bf16")))
+        found.append(Runner("PyTorch bf16 (autocast)", TorchTowers(network, "cpu", "bf16")))
     try:
         found.append(
-            Runner("ONNX Runtime fp32", OnnxTowers(model, workplace, prepare.texts([WORDS] * 2), images, threads))
+            Runner("ONNX Runtime fp32", OnnxTowers(network, workplace, prepare.texts([WORDS] * 2), images, threads))
         )
     except ImportError:
         say("onnx and onnxruntime are not installed: left out")
     say("converting to OpenVINO")
-    converted = Converter(checkpoint.fingerprint(), original).find_or_convert(workplace)
+    converted = Converter(checkpoint.fingerprint(), source).find_or_convert(workplace)
     found.append(
         Runner("ours, OpenVINO fp32", OpenVinoTowers.load(converted.folder, "fp32", threads=threads, for_batches=True))
     )
@@ -161,7 +161,7 @@ def runners(
 
 
 def table(found: Sequence[Runner]) -> str:
-    """Markdown: medians over the rounds, and ratios to the plain loop and to ONNX Runtime."""
+    """A Markdown table: medians over the rounds, and ratios to the plain loop and to ONNX Runtime."""
     onnx = next((each for each in found if each.name.startswith("ONNX")), None)
     lines = [
         "| | images/s | x plain | x ONNX Runtime | one text, ms | x plain | cosine to fp32, lowest |",
@@ -181,9 +181,9 @@ def table(found: Sequence[Runner]) -> str:
 def main(
     model: Annotated[str, typer.Option(help="name or folder, or vit-b-32, vit-b-16 with random weights")] = "vit-b-32",
     batch: Annotated[int, typer.Option(min=1, help="pictures in one pass")] = 16,
-    rounds: Annotated[int, typer.Option(min=1, help="how often everybody's turn comes")] = 5,
-    seconds: Annotated[float, typer.Option(min=0.0, help="of pictures, in each turn")] = 3.0,
-    threads: Annotated[int, typer.Option(min=0, help="0: as many as there are cores")] = 0,
+    rounds: Annotated[int, typer.Option(min=1, help="turns of each runner")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.0, help="seconds of encoding pictures, in each turn")] = 3.0,
+    threads: Annotated[int, typer.Option(min=0, help="0: one for each core")] = 0,
 ) -> None:
     """Compare runtimes and arithmetics for one model."""
     threads = threads or os.cpu_count() or 1
@@ -192,11 +192,11 @@ def main(
         workplace = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="image2search-bench-")))
         name = named(model, workplace)
         checkpoint = find_checkpoint(ModelSettings(name=name))
-        original = Original(checkpoint)
-        prepare = original.prepare
+        source = SourceModel(checkpoint)
+        prepare = source.prepare
         pictures = (sample_pictures() * batch)[:batch]
         images, text = prepare.images(pictures), prepare.texts([WORDS])
-        found = runners(checkpoint, original, workplace, images, threads)
+        found = runners(checkpoint, source, workplace, images, threads)
         truth = found[0].towers.encode_images(images)
         for each in found:
             each.cosine = float(cosines(each.towers.encode_images(images), truth).min())

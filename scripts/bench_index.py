@@ -33,13 +33,14 @@ from app.models.base import ModelInputs, Towers
 from app.models.calibration import SAMPLES, Calibration, spread
 from app.models.checkpoint import Checkpoint, find_checkpoint
 from app.models.embedder import DualEncoder
-from app.models.original import Original
+from app.models.hugging_face import SourceModel
+from app.models.lazy import LazyEmbedder
 from app.pictures.decoding import decode_image
 from app.settings import ImageSettings, IndexSettings, ModelSettings, Settings, StorageSettings
 from app.types import Vectors
-from indexer.executor import Model, Parts
+from indexer.plan import Options
 from indexer.progress import SilentProgress
-from indexer.run import Options, run_index
+from indexer.run import run_index
 from scripts.bench.architectures import named
 from scripts.bench.machine import machine
 from scripts.bench_encode import OnnxTowers
@@ -91,10 +92,10 @@ class OwnRun:
     def index(self) -> float:
         store = bootstrap.open_store(self._settings.storage)
         shutil.rmtree(self._bucket / INDEX_PREFIX, ignore_errors=True)
-        model = Model(lambda: self._embedder.identity.fingerprint, lambda _: self._embedder)
-        parts = Parts(self._settings, store, bootstrap.open_catalog(self._settings, store), model)
+        model = LazyEmbedder(lambda: self._embedder.identity.fingerprint, lambda _: self._embedder)
+        parts = bootstrap.Parts(self._settings, store, bootstrap.open_catalog(self._settings, store), model)
         self.towers.busy_s, began = 0.0, time.perf_counter()
-        report = run_index(parts, Options(), SilentProgress(), lambda: False)
+        report = run_index(parts, Options(), SilentProgress())
         if report.embedded == 0 or report.failed or report.skipped:
             raise RuntimeError(str(report))
         return self.towers.busy_s / (time.perf_counter() - began)
@@ -129,8 +130,8 @@ def ways(
 ) -> list[Way]:
     """Everything that runs on this machine, the plain loop first."""
     processor: Any = AutoImageProcessor.from_pretrained(checkpoint.folder, backend="pil")
-    original = Original(checkpoint)
-    network = original.load_model().eval()
+    source = SourceModel(checkpoint)
+    network = source.load_network().eval()
 
     def plain(pictures: list[Image.Image]) -> None:
         with torch.inference_mode():
@@ -152,7 +153,7 @@ def ways(
     except (ImportError, ValueError) as error:
         say(f"sentence-transformers is left out: {error}")
     try:
-        prepare = original.prepare
+        prepare = source.prepare
         pair = prepare.texts(["a", "b"]), prepare.images([Image.new("RGB", (300, 200))] * 2)
         onnx = OnnxTowers(network, workplace, *pair, settings.model.threads)
         found.append(
@@ -166,9 +167,9 @@ def ways(
     except ImportError:
         say("onnx and onnxruntime are not installed: left out")
     own = OwnRun(settings, paths[0].parent, embedder)
-    read = [embedder.read(path.read_bytes(), settings.image).image for path in paths]
+    read = [embedder.read_picture(path.read_bytes(), settings.image).image for path in paths]
     prepared = [
-        embedder._prepare.images(read[start : start + settings.index.batch_size])
+        embedder.prepare.images(read[start : start + settings.index.batch_size])
         for start in range(0, len(read), settings.index.batch_size)
     ]
 
@@ -183,14 +184,14 @@ def ways(
 
 def reduction(embedder: DualEncoder, paths: Sequence[Path]) -> str:
     """What reading with reduced decoding does to time and to vectors."""
-    preprocessor, limits = embedder._prepare.images, ImageSettings()
+    preprocessor, limits = embedder.prepare.images, ImageSettings()
     took: dict[str, list[float]] = {"full": [], "reduced": []}
     vectors: dict[str, list[Vectors]] = {"full": [], "reduced": []}
     for path in paths:
         data = path.read_bytes()
         for kind, read in (
             ("full", lambda data: preprocessor.shrink(decode_image(data, limits).image)),
-            ("reduced", lambda data: preprocessor.read(data, limits).image),
+            ("reduced", lambda data: preprocessor.read_picture(data, limits).image),
         ):
             began = time.perf_counter()
             picture = read(data)

@@ -2,11 +2,11 @@
 
     python -m scripts.bench_service --model vit-b-32 --count 100000
 
-The service runs as it is installed, as a process of its own over a folder with `--count` made-up vectors. Every query
-is another text, but for the row `asked before`. Its rival is itself with one text a pass (BATCH_MAX_SIZE=1). `in
-process` is what a search cannot do without: tokens, model, vector search. All are there at the same time and are asked
-by turns, with texts of one kind. `--infinity` is the address of an infinity server that embeds with the same model, and
-searches nothing; for random weights both take a folder that was made before:
+The installed service runs in its own process over a folder with `--count` made-up vectors. Every query is a new text,
+except in the row `asked before`. `batching off` is the same service with one text a pass (BATCH_MAX_SIZE=1). `in
+process` is the least that a search needs: tokens, model, vector search. All run at the same time and are measured by
+turns, with texts of the same kind. `--infinity` is the address of an infinity server: it embeds with the same model and
+does no search. For random weights, make the model's folder first and give it to both:
 
     python -m scripts.bench.architectures vit-b-32 FOLDER
     infinity_emb v2 --model-id FOLDER --engine torch --device cpu
@@ -29,7 +29,7 @@ from itertools import count as counting
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
+import httpx2
 import numpy as np
 import typer
 from rich.console import Console
@@ -46,6 +46,7 @@ from scripts.bench.workload import Clusters
 from scripts.bench_catalog import record
 
 READY_S = 180
+WARM_UP_S = 0.5
 WORDS = ("cat", "dog", "boat", "house", "tree", "car", "bird", "fish", "horse", "bridge", "tower", "child", "lamp")
 COLOURS = ("red", "green", "blue", "yellow", "black", "white", "grey", "brown", "orange", "purple", "pink")
 PLACES = ("on the grass", "at night", "in the snow", "by the sea", "in a room", "under the trees", "in the rain")
@@ -54,23 +55,23 @@ say = Console(stderr=True).print
 
 
 @dataclass
-class Asked:
-    """What one way of asking took, round after round."""
+class Way:
+    """One way of asking, and its measurements, one entry a round."""
 
     name: str
     clients: int
     ask: Callable[[float], tuple[float, list[float]]]
-    """For so many seconds: answers a second, and the milliseconds of each."""
+    """Takes the seconds to go on for; returns the answers per second and the milliseconds of each answer."""
     per_s: list[float] = field(default_factory=list)
     ms: list[list[float]] = field(default_factory=list)
 
     def p(self, share: float) -> float:
-        """Milliseconds: the median over the rounds of this quantile."""
+        """The median over the rounds of this quantile, in milliseconds."""
         return statistics.median(float(np.quantile(times, share)) for times in self.ms)
 
 
 def texts() -> Iterator[str]:
-    """Short and long ones by turns, of about twelve tokens, four to twenty of them, none twice."""
+    """Short and long texts by turns, of four to twenty tokens, about twelve on average; no text comes twice."""
     for number in counting():
         first, second, colour = (list_[number * step % len(list_)] for list_, step in
                                  ((WORDS, 1), (WORDS, 7), (COLOURS, 3)))  # fmt: skip
@@ -83,7 +84,7 @@ def texts() -> Iterator[str]:
 
 
 def publish(settings: Settings, model: ModelIdentity, count: int) -> None:
-    """An index of made-up pictures for the model."""
+    """Publish an index of `count` made-up pictures for the model."""
     vectors = Clusters(model.dimension, seed=0).draw(count, np.random.default_rng(1))[0]
     changes = Changes(tuple(record(number) for number in range(count)), vectors)
     open_catalog(settings, open_store(settings.storage)).publish(changes, model)
@@ -91,13 +92,13 @@ def publish(settings: Settings, model: ModelIdentity, count: int) -> None:
 
 @dataclass(frozen=True)
 class Service:
-    """A service that runs."""
+    """A running service."""
 
     address: str
     pid: int
 
     def memory_mb(self) -> tuple[float, float]:
-        """The process' own memory, and pages of mapped files, which the system takes back where it needs them."""
+        """(own memory, pages of mapped files) of the process. The system can take mapped pages back."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         own, mapped = (int(status.partition(f"{name}:")[2].split()[0]) / 1024 for name in ("RssAnon", "RssFile"))
         return own, mapped
@@ -105,7 +106,7 @@ class Service:
 
 @contextmanager
 def services(*environments: dict[str, str]) -> Iterator[list[Service]]:
-    """Services that start together, each with its environment; ended with what they are used for."""
+    """Services that start together, each with its environment. They are stopped at the end."""
     with ExitStack() as stack:
         processes = [stack.enter_context(_started(environment)) for environment in environments]
         yield [Service(_ready(process), process.pid) for process in processes]
@@ -114,24 +115,23 @@ def services(*environments: dict[str, str]) -> Iterator[list[Service]]:
 @contextmanager
 def _started(environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
     command = [str(Path(sys.executable).with_name("image2search")), "serve"]
-    process = subprocess.Popen(command, env=os.environ | environment | {"PORT": "0", "HOST": "127.0.0.1"}, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(30)
+    with subprocess.Popen(command, env=os.environ | environment | {"PORT": "0", "HOST": "127.0.0.1"}, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 def _ready(process: "subprocess.Popen[str]") -> str:
-    """The address that it prints, once searches are answered there."""
+    """Wait until the service answers searches, and return the address that it prints."""
     assert process.stdout is not None
     words = (word for line in process.stdout for word in line.split())
     address = next((word.removesuffix("/docs") for word in words if word.startswith("http")), "")
     if not address:
         raise RuntimeError(f"the service ended with {process.wait()}")
     until = time.monotonic() + READY_S
-    while httpx.get(f"{address}/health/ready").status_code != 200:
+    while httpx2.get(f"{address}/health/ready").status_code != 200:
         if time.monotonic() > until:
             raise RuntimeError("the service is not ready")
         time.sleep(0.1)
@@ -139,44 +139,47 @@ def _ready(process: "subprocess.Popen[str]") -> str:
 
 
 @dataclass(frozen=True)
-class Asking:
-    """What is sent of a text, and where to."""
+class Request:
+    """How a text is sent: the path, and the body made from the text."""
 
     path: str
     body: Callable[[str], dict[str, Any]]
 
 
-SEARCH = Asking("/api/v1/search/text", lambda text: {"query": text, "k": 10, "auto_folder": False})
-EMBED = Asking("/embeddings", lambda text: {"input": [text], "modality": "text"})
+SEARCH = Request("/api/v1/search/text", lambda text: {"query": text, "k": 10, "auto_folder": False})
+EMBED = Request("/embeddings", lambda text: {"input": [text], "modality": "text"})
 
 
 def over_http(
-    address: str, asking: Asking, queries: Iterator[str], clients: int
+    address: str, request: Request, queries: Iterator[str], clients: int
 ) -> Callable[[float], tuple[float, list[float]]]:
-    return lambda seconds: asyncio.run(ask(address, asking, queries, clients, seconds))
+    return lambda seconds: asyncio.run(ask(address, request, queries, clients, seconds))
 
 
 async def ask(
-    address: str, asking: Asking, queries: Iterator[str], clients: int, seconds: float
+    address: str, request: Request, queries: Iterator[str], clients: int, seconds: float
 ) -> tuple[float, list[float]]:
-    """Answers a second, and the milliseconds of each, from so many clients that ask one thing after the other."""
+    """(answers per second, milliseconds of each), from `clients` that each send one request after the other."""
     host, _, port = address.removeprefix("http://").partition(":")
     until = time.perf_counter() + seconds
     began = time.perf_counter()
-    found = await asyncio.gather(*(_client(host, int(port), asking, queries, until) for _ in range(clients)))
+    found = await asyncio.gather(*(_client(host, int(port), request, queries, until) for _ in range(clients)))
     took_s = time.perf_counter() - began
     times = [ms for each in found for ms in each]
     return len(times) / took_s, times
 
 
-async def _client(host: str, port: int, asking: Asking, queries: Iterator[str], until: float) -> list[float]:
-    """One kept connection. Plain HTTP/1.1: a client library would take more of the two cores than the service."""
+async def _client(host: str, port: int, request: Request, queries: Iterator[str], until: float) -> list[float]:
+    """Milliseconds of each answer, at least one, over one connection.
+
+    Plain HTTP/1.1: a client library would use more of the two cores than the service does.
+    """
     reader, writer = await asyncio.open_connection(host, port)
-    times = []
+    times: list[float] = []
     try:
-        while time.perf_counter() < until:
-            body = json.dumps(asking.body(next(queries))).encode()
-            head = f"POST {asking.path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        while not times or time.perf_counter() < until:
+            body = json.dumps(request.body(next(queries))).encode()
+            head = f"POST {request.path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
             began = time.perf_counter()
             writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             answer = await reader.readuntil(b"\r\n\r\n")
@@ -191,8 +194,8 @@ async def _client(host: str, port: int, asking: Asking, queries: Iterator[str], 
     return times
 
 
-class Alone:
-    """What a search cannot do without, in this process: tokens, model and vector search."""
+class InProcess:
+    """The least that a search needs, in this process: tokens, model and vector search."""
 
     def __init__(self, settings: Settings, embedder: Embedder) -> None:
         snapshot = open_catalog(settings, open_store(settings.storage)).load()
@@ -201,9 +204,9 @@ class Alone:
 
     def ask(self, queries: Iterator[str], seconds: float) -> tuple[float, list[float]]:
         """As `ask`, one search after the other."""
-        times = []
+        times: list[float] = []
         began = time.perf_counter()
-        while time.perf_counter() < began + seconds:
+        while not times or time.perf_counter() < began + seconds:
             text = next(queries)
             asked = time.perf_counter()
             self._snapshot.search(self._embedder.encode_texts([text]), 10)
@@ -212,7 +215,7 @@ class Alone:
 
 
 def file_mb(settings: Settings) -> tuple[float, float]:
-    """The converted model, and the index with its metadata, as they lie on disk."""
+    """(converted model, index with its metadata): sizes on disk."""
     cache, bucket = settings.model.cache, Path(settings.storage.url.removeprefix("file://"))
     fingerprint = find_checkpoint(settings.model).fingerprint()
     model = sum(path.stat().st_size for path in (cache.expanduser() / "openvino" / fingerprint).glob("*.bin"))
@@ -220,9 +223,10 @@ def file_mb(settings: Settings) -> tuple[float, float]:
     return model / 2**20, index / 2**20
 
 
-def table(asked: Sequence[Asked]) -> str:
+def table(ways: Sequence[Way]) -> str:
+    """The medians as a Markdown table."""
     lines = ["| | clients | answers/s | p50, ms | p99, ms |", "|---|---|---|---|---|"]
-    for each in asked:
+    for each in ways:
         per_s = statistics.median(each.per_s)
         lines.append(f"| {each.name} | {each.clients} | {per_s:.0f} | {each.p(0.5):.2f} | {each.p(0.99):.2f} |")
     return "\n".join(lines)
@@ -231,9 +235,9 @@ def table(asked: Sequence[Asked]) -> str:
 def main(
     model: Annotated[str, typer.Option(help="name or folder, or vit-b-32, vit-b-16 with random weights")] = "vit-b-32",
     count: Annotated[int, typer.Option(min=1, help="vectors in the index")] = 100_000,
-    clients: Annotated[int, typer.Option(min=2, help="that ask at once")] = 32,
+    clients: Annotated[int, typer.Option(min=2, help="clients at the same time")] = 32,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
-    seconds: Annotated[float, typer.Option(min=0.1, help="of each way of asking, in each round")] = 3.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="for each way of asking, in each round")] = 3.0,
     infinity: Annotated[str, typer.Option(help="address of an infinity server to ask as well")] = "",
 ) -> None:
     """Measure text searches over HTTP."""
@@ -250,11 +254,11 @@ def main(
         ours, rival = stack.enter_context(services(environment, environment | {"BATCH_MAX_SIZE": "1"}))
         fresh = texts()
         again = iter(lambda: "a red boat by the sea", None)
-        alone = Alone(settings, embedder)
+        in_process = InProcess(settings, embedder)
         ways = [
-            Asked("in process, no HTTP", 1, partial(alone.ask, fresh)),
-            *(Asked(name, number, over_http(address, asking, queries, number))
-              for name, address, asking, queries in (
+            Way("in process, no HTTP", 1, partial(in_process.ask, fresh)),
+            *(Way(name, number, over_http(address, request, queries, number))
+              for name, address, request, queries in (
                   ("ours", ours.address, SEARCH, fresh),
                   ("batching off", rival.address, SEARCH, fresh),
                   *([("infinity, no search", infinity, EMBED, fresh)] if infinity else []),
@@ -263,7 +267,7 @@ def main(
               for number in (1, clients)),
         ]  # fmt: skip
         for way in ways:
-            way.ask(0.5)
+            way.ask(min(WARM_UP_S, seconds))
         for number in range(rounds):
             for way in ways:
                 say(f"round {number + 1} of {rounds}: {way.name}, {way.clients} clients")
@@ -277,7 +281,7 @@ def main(
     print(table(ways))
     print(
         f"\nMemory of the service: its own {own_mb:,.0f} MB, {own_mb / (model_mb + index_mb):.2f} times the model in"
-        f" fp32 ({model_mb:,.0f} MB) and the index ({index_mb:,.0f} MB); and {mapped_mb:,.0f} MB of mapped files."
+        f" fp32 ({model_mb:,.0f} MB) and the index ({index_mb:,.0f} MB). Mapped files: {mapped_mb:,.0f} MB."
     )
 
 

@@ -3,10 +3,10 @@
     pip install -e '.[bench,chroma,milvus]'
     python -m scripts.bench_vectors --count 100000
 
-Every engine runs in a process of its own. Rivals are given a ladder of their own search parameters and the first that
-reaches the asked recall@10 on `--queries` tuning queries; ours uses what it found out itself when it was built. Then
-as many others are timed, one by one, in rounds: every engine in turn, again and again. Half of the queries are drawn as
-the rows are, half lie between two of those. One million rows take an hour or two, most of it the building of graphs.
+Every engine runs in a process of its own. For each rival a ladder of its own search parameters is tried, and the first
+step that reaches the asked recall@10 on `--queries` tuning queries is used; ours was tuned when it was built. Then as
+many other queries are timed one by one, in rounds: every engine in turn, several times. Half of the queries are drawn
+like the rows, half lie between two of those. One million rows take one to two hours, mostly for building graphs.
 """
 
 import json
@@ -34,14 +34,14 @@ PACKAGES = ("faiss-cpu", "hnswlib", "chromadb", "milvus-lite", "lancedb")
 ROUNDS = 3
 ROUND_LIMIT_S = 4.0
 TUNING_LIMIT_S = 8.0
-"""For one setting of one selection; fewer queries are asked where time runs out."""
+"""For one setting of one selection; a slow engine is asked fewer queries."""
 
 say = Console(stderr=True).print
 
 
 @dataclass
 class Result:
-    """What is known of one engine over one number of rows."""
+    """The figures of one engine for one number of rows."""
 
     name: str
     failed: str = ""

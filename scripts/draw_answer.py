@@ -1,4 +1,4 @@
-"""Draw what a running service answers: one row of pictures for each query, as README.md shows it.
+"""Draw the answers of a running service, one row of pictures for each query. README.md shows such a drawing.
 
 python scripts/draw_answer.py docs/answer.png "a red car at night" "two apples" "ein Hund am Strand"
 """
@@ -43,12 +43,12 @@ def draw_row(sheet: Image.Image, top: int, query: str, hits: list[dict[str, Any]
 
 
 def main(
-    out: Annotated[Path, typer.Argument(help="where the PNG goes")],
-    queries: Annotated[list[str], typer.Argument(help="one row each")],
+    out: Annotated[Path, typer.Argument(help="PNG file to write")],
+    queries: Annotated[list[str], typer.Argument(help="one row for each query")],
     url: Annotated[str, typer.Option(help="address of the service")] = "http://localhost:8000",
     k: Annotated[int, typer.Option(help="pictures in a row")] = 5,
 ) -> None:
-    """Ask the service and draw its answers."""
+    """Search with each query and draw the results."""
     height = HEADER_PX + TILE_PX + SCORE_PX + GAP_PX
     sheet = Image.new("RGB", (GAP_PX + k * (TILE_PX + GAP_PX), len(queries) * height), PAPER)
     for number, query in enumerate(queries):

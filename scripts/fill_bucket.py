@@ -1,9 +1,9 @@
 """Create the bucket that STORAGE_URL names, and put the pictures of a folder into it.
 
-    python scripts/fill_bucket.py            # the bucket alone, if it is not there yet
-    python scripts/fill_bucket.py samples    # and every picture below samples/ that it lacks, under its relative path
+    python scripts/fill_bucket.py            # only create the bucket, if it does not exist yet
+    python scripts/fill_bucket.py samples    # also upload the missing pictures below samples/, by relative path
 
-docker-compose.yml prepares its own S3 server with it.
+docker-compose.yml uses it to prepare its own S3 server.
 """
 
 from pathlib import Path
@@ -22,11 +22,11 @@ from app.storage.base import ObjectStore
 from app.storage.s3 import S3Store
 
 FIRST_REGION = "us-east-1"
-"""S3 wants every other region named when a bucket is made."""
+"""The region in which S3 creates a bucket unless the request names another one."""
 
 
 def create_bucket(storage_url: str) -> bool:
-    """Whether the bucket had to be made; a folder needs no making. Raises StorageUnavailable."""
+    """Create the bucket if it does not exist. Returns whether it was created. Raises StorageUnavailable."""
     parts = urlsplit(storage_url)
     if parts.scheme != "s3":
         return False
@@ -42,13 +42,13 @@ def create_bucket(storage_url: str) -> bool:
             client.create_bucket(Bucket=parts.netloc, CreateBucketConfiguration=location)
     except (BotoCoreError, ClientError) as error:
         raise StorageUnavailable(
-            f"Can't make the bucket {parts.netloc} ({error}). Check that the S3 server is up and what AWS_* say."
+            f"Can't make the bucket {parts.netloc} ({error}). Check that the S3 server is up, and the AWS_* variables."
         ) from error
     return True
 
 
 def open_bucket(storage: StorageSettings) -> ObjectStore:
-    """Raises InvalidSettings."""
+    """The bucket's store. Raises InvalidSettings when `STORAGE_URL` is a folder."""
     if not storage.url.startswith("s3://"):
         raise InvalidSettings(f"STORAGE_URL={storage.url} is no bucket. Copy the pictures into that folder instead.")
     return S3Store(storage)
@@ -59,7 +59,7 @@ def main(
         Path | None, typer.Argument(exists=True, file_okay=False, help="folder of pictures to upload")
     ] = None,
 ) -> None:
-    """Create the bucket of STORAGE_URL and upload the pictures of FOLDER that it lacks."""
+    """Create the bucket of STORAGE_URL and upload the pictures of FOLDER that are missing there."""
     try:
         storage = load_settings().storage
         made = create_bucket(storage.url)

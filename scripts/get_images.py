@@ -1,9 +1,9 @@
-"""Download random pictures from picsum.photos, to have something to search.
+"""Download random pictures from picsum.photos, so that there are pictures to search.
 
     python scripts/get_images.py 100 --out images --size 640x480
 
-Picture i of a seed is always the same one under the same file name, so a second run fetches only what is missing.
-A file gets its final name when it is complete and decodes as a picture, never before.
+Picture i of a seed is always the same picture with the same file name, so a second run downloads only missing pictures.
+A file gets its final name only after it is complete and decodes as a picture.
 """
 
 import io
@@ -31,7 +31,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 BASE_URL = "https://picsum.photos"
 MAX_BYTES = 50 << 20
 MAX_SIDE = 5000
-"""Pixels; what picsum.photos serves at most."""
+"""Pixels; the limit of picsum.photos."""
 MAX_BACKOFF_S = 30.0
 RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 CHUNK_BYTES = 1 << 16
@@ -39,11 +39,11 @@ USER_AGENT = "image2search-get-images"
 
 
 class PictureFailed(Exception):
-    """This picture can't be had; the others may."""
+    """This picture can't be downloaded; others may."""
 
 
 class RunFailed(Exception):
-    """No picture can be had: no network, or nowhere to write to."""
+    """No picture can be downloaded: there is no network, or the folder can't be written."""
 
 
 class Stopped(Exception):
@@ -61,12 +61,12 @@ class Summary:
     downloaded: int = 0
     present: int = 0
     failed: list[str] = field(default_factory=list)
-    """Why, one sentence a picture."""
+    """The reasons, one sentence for each picture."""
 
 
 @dataclass(frozen=True)
 class Downloader:
-    """Fetches one picture at a time; shared by the workers."""
+    """Downloads one picture at a time; the workers share it."""
 
     timeout_s: float
     attempts: int
@@ -75,7 +75,7 @@ class Downloader:
     writing: threading.Lock = field(default_factory=threading.Lock)
 
     def fetch(self, picture: Picture) -> None:
-        """Write the picture to its path. Raises PictureFailed, RunFailed, Stopped."""
+        """Download the picture to its path. Raises PictureFailed, RunFailed, Stopped."""
         data = self._read_patiently(picture.url)
         check_picture(data, picture.url)
         with self.writing:
@@ -106,7 +106,7 @@ class Downloader:
                     reason = error.reason if isinstance(error, URLError) else error
                     raise RunFailed(
                         f"Can't reach {_origin(url)} ({reason}). Check the internet connection and run this again: "
-                        f"it goes on where it stopped."
+                        f"it continues where it stopped."
                     ) from error
             except HTTPException as error:
                 if last:
@@ -129,14 +129,14 @@ class Downloader:
         return bytes(body)
 
     def _pause(self, attempt: int) -> None:
-        """Wait before the next attempt: doubled each time, with jitter so that the workers do not move in step."""
+        """Wait before the next attempt. The time doubles with each attempt; jitter keeps the workers out of step."""
         delay_s = min(MAX_BACKOFF_S, self.backoff_s * 2 ** (attempt - 1)) * random.uniform(0.5, 1)
         if self.stop.wait(delay_s):
             raise Stopped
 
 
 def check_picture(data: bytes, url: str) -> None:
-    """Decode the whole picture. Raises PictureFailed when it is not a JPEG, or a damaged one."""
+    """Decode the whole picture. Raises PictureFailed when it is no JPEG or is damaged."""
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             image.load()
@@ -145,7 +145,7 @@ def check_picture(data: bytes, url: str) -> None:
 
 
 def make_folder(out: Path) -> None:
-    """Raises RunFailed."""
+    """Make the folder if it does not exist. Raises RunFailed."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -153,7 +153,7 @@ def make_folder(out: Path) -> None:
 
 
 def plan(count: int, out: Path, size: tuple[int, int], seed: str, base_url: str) -> list[Picture]:
-    """The pictures that `count` and `seed` stand for; more pictures of a seed start with the same ones."""
+    """The first `count` pictures of `seed`. A larger count begins with the same pictures."""
     width, height = size
     return [
         Picture(
@@ -165,7 +165,7 @@ def plan(count: int, out: Path, size: tuple[int, int], seed: str, base_url: str)
 
 
 def fetch_all(pictures: list[Picture], downloader: Downloader, workers: int, console: Console) -> Summary:
-    """Fetch what is missing. Raises RunFailed, KeyboardInterrupt; workers may then still wait for the network."""
+    """Download the missing pictures. After RunFailed or KeyboardInterrupt, workers may still wait for the network."""
     missing = [picture for picture in pictures if not picture.path.exists()]
     summary = Summary(present=len(pictures) - len(missing))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="download")
@@ -198,7 +198,7 @@ def _count(future: Future[None], summary: Summary) -> None:
 
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal; nothing elsewhere, where the summary is enough."""
+    """A progress bar on a terminal. Elsewhere nothing: the summary is enough."""
     columns = (TextColumn("downloading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal or not total) as progress:
         task = progress.add_task("downloading", total=total)
@@ -231,7 +231,7 @@ def _origin(url: str) -> str:
 
 
 def _leave(downloader: Downloader, code: int) -> NoReturn:
-    """End at once, though workers may wait for the network, and leave no half-written file."""
+    """End the process at once, even if workers wait for the network, and leave no half-written file."""
     downloader.stop.set()
     with downloader.writing:
         sys.stdout.flush()
@@ -241,18 +241,19 @@ def _leave(downloader: Downloader, code: int) -> NoReturn:
 
 def main(
     count: Annotated[int, typer.Argument(min=1, help="how many pictures")],
-    out: Annotated[Path, typer.Option(help="folder to put them into")] = Path("images"),
+    out: Annotated[Path, typer.Option(help="folder for the pictures")] = Path("images"),
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels")] = "640x480",
     seed: Annotated[
-        str, typer.Option(callback=_check_seed, help="which random pictures; the same ones every time")
+        str,
+        typer.Option(callback=_check_seed, help="chooses the random pictures; the same seed gives the same pictures"),
     ] = "1",
     workers: Annotated[int, typer.Option(min=1, max=64, help="downloads at the same time")] = 8,
-    base_url: Annotated[str, typer.Option(callback=_check_base_url, help="where they come from")] = BASE_URL,
+    base_url: Annotated[str, typer.Option(callback=_check_base_url, help="address of the picture service")] = BASE_URL,
     timeout_s: Annotated[float, typer.Option(min=0.1, help="seconds to wait for an answer")] = 30.0,
-    attempts: Annotated[int, typer.Option(min=1, help="tries of one picture, the first included")] = 4,
-    backoff_s: Annotated[float, typer.Option(min=0, help="seconds before the second try; doubled each time")] = 0.5,
+    attempts: Annotated[int, typer.Option(min=1, help="attempts for one picture, including the first")] = 4,
+    backoff_s: Annotated[float, typer.Option(min=0, help="seconds before the second attempt; doubled each time")] = 0.5,
 ) -> None:
-    """Download COUNT random pictures. Run it again to go on, or with a larger COUNT to get more."""
+    """Download COUNT random pictures. Run it again to continue, or with a larger COUNT to get more."""
     console, errors = Console(), Console(stderr=True)
     downloader = Downloader(timeout_s, attempts, backoff_s)
     pictures = plan(count, out, _parse_size(size), seed, base_url)

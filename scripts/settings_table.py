@@ -1,4 +1,4 @@
-"""Prints the settings as the Markdown table that README.md holds; `tests/test_readme.py` compares the two."""
+"""Prints the settings as the Markdown table of README.md; `tests/test_readme.py` compares the two."""
 
 from app.settings import variables
 

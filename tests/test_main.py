@@ -12,25 +12,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
-from app.bootstrap import Components, open_store
-from app.catalog.catalog import Catalog
+from app.bootstrap import Parts, open_store, running
+from app.encoder.encoder import Text
 from app.errors import InvalidSettings, ModelUnavailable
-from app.main import create_app, running
+from app.main import create_app
 from app.models.embedder import DualEncoder
+from app.search.service import Query
 from app.settings import ModelSettings, Settings, StorageSettings
+from tests.support.catalogs import catalog_on
 from tests.support.service import (
     DEADLINE_S,
     KEYS,
     FakeEmbedder,
     add_pictures,
     encoded,
-    make_components,
+    loaded,
+    make_parts,
     picture,
     serving,
-    serving_components,
+    serving_parts,
     wait_until,
 )
 
@@ -38,31 +41,31 @@ TEXT = "/api/v1/search/text"
 V2 = "/api/demo_backend_v2/image_search/search"
 
 
-def over_s3(bucket: str, **storage: object) -> Components:
+def over_s3(bucket: str, **storage: object) -> Parts:
     settings = Settings(storage=StorageSettings(url=f"s3://{bucket}", **storage))
     store, embedder = open_store(settings.storage), FakeEmbedder()
-    catalog = Catalog(store, settings.index)
+    catalog = catalog_on(store, settings.index)
     catalog.publish(add_pictures(store, embedder), embedder.identity)
-    return Components(settings, store, embedder, catalog)
+    return Parts(settings, store, catalog, loaded(embedder))
 
 
 def test_signed_links_over_s3(bucket: str) -> None:
     parts = over_s3(bucket)
-    with serving_components(parts) as client:
+    with serving_parts(parts) as client:
         (result,) = client.post(TEXT, json={"query": "dog", "k": 1, "folder": "vehicles"}).json()["results"]
         assert result["s3_path"] == f"s3://{bucket}/vehicles/car1.jpg"
         assert "Signature" in result["image_url"]
         original = parts.store.get("vehicles/car1.jpg").data
-        assert httpx.get(result["image_url"]).content == original
+        assert httpx2.get(result["image_url"]).content == original
         assert client.get(result["thumbnail_url"]).status_code == 200
         assert client.get(f"/api/v1/images/{result['image_id']}/original").content == original
 
 
 def test_links_as_settings_say_over_s3(bucket: str) -> None:
-    with serving_components(over_s3(bucket, links="public", public_url="https://cdn.example/x")) as client:
+    with serving_parts(over_s3(bucket, links="public", public_url="https://cdn.example/x")) as client:
         (result,) = client.post(V2, json={"query": "dog", "k": 1, "folder": "vehicles"}).json()
         assert result["image_url"] == "https://cdn.example/x/vehicles/car1.jpg"
-    with serving_components(over_s3(bucket, links="service")) as client:
+    with serving_parts(over_s3(bucket, links="service")) as client:
         (result,) = client.post(V2, json={"query": "dog", "k": 1, "folder": "vehicles"}).json()
         assert result["image_url"].startswith(str(client.base_url))
         assert client.get(result["image_url"]).status_code == 200
@@ -122,13 +125,13 @@ def process(environment: dict[str, str], cwd: Path) -> Iterator[Process]:
 
 def test_a_process_of_its_own_from_start_to_stop(tmp_path: Path, embedder: DualEncoder, model_folder: Path) -> None:
     """Started by uvicorn alone; searched; told to stop while an index run goes on, which it stops and waits for."""
-    parts = make_components(tmp_path / "bucket", embedder)
+    parts = make_parts(tmp_path / "bucket", embedder)
     data = encoded(picture("many", (700, 500)))
     for number in range(400):
         parts.store.put(f"many/{number}.png", data + bytes(f"{number}", "ascii"))
     settings = environment(tmp_path / "bucket", model_folder) | {"INDEX_BATCH_SIZE": "1", "INDEX_READERS": "1"}
     with process(settings, tmp_path) as service:
-        with httpx.Client(base_url=service.address(), timeout=DEADLINE_S) as client:
+        with httpx2.Client(base_url=service.address(), timeout=DEADLINE_S) as client:
             answer = client.post(TEXT, json={"query": "dog"}, headers={"X-Request-ID": "mine"})
             assert len(answer.json()["results"]) == 5
             job = client.post("/api/v1/index/jobs").json()
@@ -182,9 +185,9 @@ def test_the_log_level_is_set(tmp_path: Path) -> None:
 
 def test_every_key_is_served_by_the_running_parts(tmp_path: Path) -> None:
     async def story() -> None:
-        async with running(make_components(tmp_path)) as services:
-            answer = await services.search.search_text("dog", 100)
-            assert {image.record.object_key for image in answer.images} == set(KEYS)
+        async with running(make_parts(tmp_path)) as state:
+            answer = await state["search"].search(Query((Text("dog"),), 100), state["current_view"]())
+            assert {hit.record.object_key for hit in answer.hits} == set(KEYS)
 
     asyncio.run(story())
 

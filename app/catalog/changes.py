@@ -1,61 +1,23 @@
-"""What one publication changes, and the state it leads to."""
+"""What one publication changes, in memory and as `journal/<n>.json`.
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+A journal holds one small change. It includes the vectors unless a vector server has them; a vector is base64 of its
+little-endian float32 values.
+"""
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 
-from app.catalog.pointer import Pointer
+from app.catalog.metadata import REMEDY, parse_record, parse_skip
 from app.catalog.records import Records
-from app.types import ImageRecord, Skip, Vectors, row_id
+from app.errors import IndexCorrupt
+from app.types import Ids, ImageRecord, Skip, Vectors, row_id
 from app.vectors.base import VectorStore
-from app.vectors.faiss.store import FaissStore
-
-
-@dataclass(frozen=True)
-class Changes:
-    """Rows to insert or replace, rows to drop, and what could not be read. Applied twice it changes nothing more."""
-
-    added: tuple[ImageRecord, ...] = ()
-    vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    """(len(added), D) unit rows, in the order of `added`."""
-    removed: frozenset[str] = frozenset()
-    """Image ids."""
-    skipped: tuple[Skip, ...] = ()
-    forgotten: frozenset[str] = frozenset()
-    """Object keys whose skip entry is dropped: the object is gone, or can be read now."""
-    copied: bool = False
-    """Whether some of the vectors were taken over from the index as it is."""
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.skipped or self.forgotten)
-
-    @property
-    def rows(self) -> int:
-        """How many rows are written or dropped."""
-        return len(self.added) + len(self.removed)
-
-    def applied_to(self, records: Records, skipped: Mapping[str, Skip]) -> "Listing":
-        """What is listed after these changes."""
-        gone = {row_id(image_id) for image_id in self.removed}
-        added = {row_id(record.image_id): record for record in self.added}
-        readable = self.forgotten | {record.object_key for record in self.added}
-        return Listing(
-            records.changed(added, gone),
-            {key: skip for key, skip in skipped.items() if key not in readable}
-            | {skip.object_key: skip for skip in self.skipped},
-        )
-
-    def write_to(self, vectors: VectorStore) -> None:
-        """Drop and insert the rows in `vectors` itself."""
-        ids = np.fromiter((row_id(record.image_id) for record in self.added), np.int64, len(self.added))
-        gone = {row_id(image_id) for image_id in self.removed} - set(ids.tolist())
-        if gone:
-            vectors.remove(gone)
-        if len(ids):
-            vectors.add(ids, self.vectors, [record.folder for record in self.added])
 
 
 class Listing(NamedTuple):
@@ -68,46 +30,90 @@ class Listing(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """One loaded generation. Immutable: a search reads one snapshot from start to end."""
+class Changes:
+    """Rows to insert or replace, rows to drop, and objects that could not be read.
 
-    pointer: Pointer
-    records: Records
-    """By row id."""
-    vectors: VectorStore
-    """Where a server keeps them, it may hold rows that another state lists, and lack rows that this one does."""
-    skipped: Mapping[str, Skip]
-    """By object key."""
+    Applying the same changes a second time has no further effect.
+    """
 
-    @classmethod
-    def empty(cls, pointer: Pointer) -> "Snapshot":
-        return cls(pointer, Records(), FaissStore(pointer.model.dimension), {})
+    added: tuple[ImageRecord, ...] = ()
+    vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    """(len(added), D) unit rows, in the order of `added`."""
+    removed: frozenset[str] = frozenset()
+    """Image ids."""
+    skipped: tuple[Skip, ...] = ()
+    forgotten: frozenset[str] = frozenset()
+    """Object keys whose skip entry is dropped: the object is gone, or can be read now."""
+    copied: bool = False
+    """Whether some of the vectors were copied from the current index."""
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.skipped or self.forgotten)
+
+    @property
+    def rows(self) -> int:
+        """How many rows are written or dropped."""
+        return len(self.added) + len(self.removed)
 
     @cached_property
-    def folders(self) -> Mapping[str, int]:
-        """Pictures directly in each folder, by folder path."""
-        return self.records.folder_counts()
+    def ids(self) -> Ids:
+        """(len(added),) row ids, in the order of `added`."""
+        return np.fromiter((row_id(record.image_id) for record in self.added), np.int64, len(self.added))
 
-    def search(self, queries: Vectors, k: int, *, folders: Collection[str] = ()) -> list[list[tuple[int, float]]]:
-        """For each query (Q, D) the best `(row id, score)` that the records list, best first.
+    def applied_to(self, records: Records, skipped: Mapping[str, Skip]) -> Listing:
+        """The listing after these changes."""
+        gone = {row_id(image_id) for image_id in self.removed}
+        added = dict(zip(self.ids.tolist(), self.added, strict=True))
+        readable = self.forgotten | {record.object_key for record in self.added}
+        return Listing(
+            records.changed(added, gone),
+            {key: skip for key, skip in skipped.items() if key not in readable}
+            | {skip.object_key: skip for skip in self.skipped},
+        )
 
-        As `VectorStore.search`; a server is asked for more while rows of other states take places.
-        """
-        if not self.pointer.collection:
-            return self.vectors.search(queries, k, folders=folders)
-        wanted = k
-        while True:
-            found = self.vectors.search(queries, wanted, folders=folders)
-            listed = [[hit for hit in hits if hit[0] in self.records][:k] for hits in found]
-            if all(len(ours) == k or len(hits) < wanted for ours, hits in zip(listed, found, strict=True)):
-                return listed
-            wanted *= 4
+    def write_to(self, vectors: VectorStore) -> None:
+        """Drop and insert the rows in `vectors` itself."""
+        gone = {row_id(image_id) for image_id in self.removed} - set(self.ids.tolist())
+        if gone:
+            vectors.remove(gone)
+        if self.added:
+            vectors.add(self.ids, self.vectors, [record.folder for record in self.added])
 
-    def apply(self, changes: Changes) -> "Snapshot":
-        """The state after `changes`; this one stays as it is, and so does what a server holds."""
-        listing = changes.applied_to(self.records, self.skipped)
-        vectors = self.vectors
-        if not self.pointer.collection:
-            vectors = vectors.copy()
-            changes.write_to(vectors)
-        return replace(self, records=listing.records, vectors=vectors, skipped=listing.skipped)
+
+def journal_to_json(changes: Changes, *, with_vectors: bool) -> bytes:
+    added = _dicts(changes.added)
+    if with_vectors:
+        for item, row in zip(added, np.ascontiguousarray(changes.vectors, "<f4"), strict=True):
+            item["vector"] = base64.b64encode(row.tobytes()).decode()
+    return orjson.dumps(
+        {
+            "added": added,
+            "removed": sorted(changes.removed),
+            "skipped": _dicts(changes.skipped),
+            "forgotten": sorted(changes.forgotten),
+        }
+    )
+
+
+def journal_from_json(data: bytes, key: str) -> Changes:
+    """The changes in the journal `key`. Unknown fields are passed over, missing lists are empty.
+
+    Raises IndexCorrupt.
+    """
+    try:
+        content = orjson.loads(data)
+        added = content.get("added", [])
+        rows = [np.frombuffer(base64.b64decode(item.pop("vector")), "<f4") for item in added if "vector" in item]
+        return Changes(
+            added=tuple(map(parse_record, added)),
+            vectors=np.array(rows, np.float32),
+            removed=frozenset(content.get("removed", [])),
+            skipped=tuple(map(parse_skip, content.get("skipped", []))),
+            forgotten=frozenset(content.get("forgotten", [])),
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise IndexCorrupt(f"{key} is not a journal that this version can read. {REMEDY}") from error
+
+
+def _dicts(items: Iterable[ImageRecord | Skip]) -> list[dict[str, Any]]:
+    return [asdict(item) for item in items]

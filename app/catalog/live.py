@@ -1,25 +1,25 @@
-"""What the service searches: the newest generation that could be verified."""
+"""The state that the service searches: the newest generation that could be verified."""
 
 import logging
 import threading
 import time
 
 from app.catalog.catalog import Catalog, mismatch_message
-from app.catalog.changes import Snapshot
 from app.catalog.pointer import Pointer
+from app.catalog.snapshot import Snapshot
 from app.errors import AppError, IndexCorrupt, IndexMismatch, IndexNotReady
 from app.types import ModelIdentity
 
 log = logging.getLogger(__name__)
 
 DAMAGE_RETRY_S = 60
-"""Somebody may restore a damaged file under the same pointer."""
+"""Damaged files are read again after this time: they may have been restored under the same pointer."""
 
 NOTHING_YET = "No index has been published yet. Run `image2search index`."
 
 
 class LiveCatalog:
-    """Holds one snapshot and swaps it for a newer one whole. Any thread may read `current` at any time."""
+    """Holds one snapshot and replaces it as a whole. Any thread may read `current` at any time."""
 
     def __init__(self, catalog: Catalog, model: ModelIdentity) -> None:
         self._catalog = catalog
@@ -28,7 +28,7 @@ class LiveCatalog:
         self._problem: str | None = NOTHING_YET
         self._refreshing = threading.Lock()
         self._damaged = ("", 0.0)
-        """Token of the state that could not be read, and until when it is left alone (monotonic seconds)."""
+        """Token of the state that could not be read, and when to try it again (monotonic seconds)."""
 
     @property
     def current(self) -> Snapshot:
@@ -43,7 +43,7 @@ class LiveCatalog:
         return self._problem
 
     def refresh(self) -> None:
-        """Look for a newer generation. Whatever is wrong with it, the last good one stays."""
+        """Look for a newer generation. If it can't be served, the last good one stays and `problem` says why."""
         with self._refreshing:
             try:
                 self._follow(self._catalog.pointer())
@@ -60,7 +60,7 @@ class LiveCatalog:
             self._swap(self._load(pointer))
 
     def _is_known_damage(self, pointer: Pointer) -> bool:
-        """Whether these files were found damaged a moment ago: they may be large, and are not read at every poll."""
+        """Whether these files were found damaged a moment ago. They may be large, so not every poll reads them."""
         token, until = self._damaged
         return pointer.token == token and time.monotonic() < until
 

@@ -1,7 +1,7 @@
 """One index run per bucket: a lock object with an expiry, renewed while its holder lives.
 
-The lock saves double work, no more: should two runs overlap all the same (clocks that disagree, a holder that slept),
-the pointer's compare-and-swap still keeps both their results.
+The lock only saves double work. If two runs still overlap (clocks that disagree, a holder that slept), the
+pointer's compare-and-swap still keeps the results of both.
 """
 
 import logging
@@ -19,6 +19,7 @@ from app.catalog.layout import LOCK_KEY
 from app.catalog.pointer import new_token
 from app.errors import AppError, IndexBusy, ObjectNotFound, PreconditionFailed, StorageUnavailable
 from app.storage.base import ObjectStore
+from app.types import from_fields
 
 log = logging.getLogger(__name__)
 
@@ -42,18 +43,18 @@ class IndexLock:
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._etag = ""
         self._tokens: set[str] = set()
-        """Of every claim that this run tried to write: whichever of them stands in the bucket is ours."""
+        """Of every claim that this run tried to write. If the lock in the bucket has one of them, it is ours."""
         self._released = threading.Event()
         self._renewer: threading.Thread | None = None
 
     def __enter__(self) -> "IndexLock":
-        found = self._read()
+        found = self._find()
         if found and found[0].expires_at > time.time():
             raise _busy(found[0])
         try:
             self._claim(self._ttl_s, found[1] if found else None)
         except PreconditionFailed as error:
-            winner = self._read()
+            winner = self._find()
             raise (
                 _busy(winner[0]) if winner else IndexBusy("Another index run has just started. Try again.")
             ) from error
@@ -84,17 +85,17 @@ class IndexLock:
                 log.warning("The index lock could not be renewed yet: %s", error)
 
     def _claim(self, ttl_s: float, etag: str | None) -> None:
-        """Write our claim over the state with `etag` (None: over nothing). Raises PreconditionFailed."""
+        """Write our claim in place of the lock with `etag` (None: of no lock). Raises PreconditionFailed."""
         claim = _Claim(self._holder, new_token(), time.time() + ttl_s)
         self._tokens.add(claim.token)
         try:
             self._etag = self._put(claim, etag)
         except (PreconditionFailed, StorageUnavailable) as error:
-            found = self._read()
+            found = self._find()
             if not found or found[0].token not in self._tokens:
                 raise
             self._etag = found[1]
-            if found[0].token != claim.token:  # an earlier claim, whose reply was lost
+            if found[0].token != claim.token:  # an earlier claim of ours, whose reply was lost
                 if isinstance(error, StorageUnavailable):
                     raise
                 self._claim(ttl_s, self._etag)
@@ -105,16 +106,16 @@ class IndexLock:
             return self._store.put(LOCK_KEY, body, content_type="application/json", if_none_match=True)
         return self._store.put(LOCK_KEY, body, content_type="application/json", if_match=etag)
 
-    def _read(self) -> tuple[_Claim, str] | None:
-        """The claim and its etag. A lock nobody can read counts as expired."""
+    def _find(self) -> tuple[_Claim, str] | None:
+        """The claim and its etag. A lock that can't be read counts as expired."""
         try:
             stored = self._store.get(LOCK_KEY)
         except ObjectNotFound:
             return None
         try:
-            claim = _Claim(**orjson.loads(stored.data))
+            claim = from_fields(_Claim, orjson.loads(stored.data))
             return replace(claim, expires_at=min(float(claim.expires_at), _LAST_SECOND)), stored.etag
-        except (orjson.JSONDecodeError, TypeError, ValueError):
+        except (TypeError, ValueError, AttributeError):
             return _Claim("an unreadable lock", "", 0.0), stored.etag
 
 
@@ -122,5 +123,5 @@ def _busy(claim: _Claim) -> IndexBusy:
     until = datetime.fromtimestamp(claim.expires_at, UTC).isoformat(timespec="seconds")
     return IndexBusy(
         f"Another index run ({claim.holder}) holds the bucket's lock until {until} unless it renews it. "
-        f"Wait for it to end; the lock of a dead one expires by itself."
+        f"Wait for it to end; the lock of a dead run expires by itself."
     )

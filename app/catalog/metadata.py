@@ -1,14 +1,14 @@
-"""`image_metadata.json`: one record for each row of the index, and what could not be read.
+"""`image_metadata.json`: one record for each row of the index, and the objects that could not be read.
 
-It is one JSON document that any parser reads, laid out so that ours need not: a head of columns, one a line, then one
-record a line in the order of the index file. A reader maps the file and looks up lines; it parses a record when
-somebody asks for it.
+It is one JSON document for any parser, laid out so that our reader need not parse it whole: a head of columns, one a
+line, then one record a line in the order of the index file. The reader maps the file, finds the lines, and parses a
+record when it is asked for.
 """
 
 import base64
 import mmap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -18,7 +18,8 @@ import orjson
 from numpy.typing import NDArray
 
 from app.errors import IndexCorrupt
-from app.types import Ids, ImageRecord, Skip
+from app.types import Ids, ImageRecord, Skip, from_fields
+from app.vectors.rows import locate
 
 FORMAT = 2
 
@@ -29,7 +30,7 @@ Codes: TypeAlias = NDArray[np.int32]
 
 _IMAGES = b'"images":[\n'
 _HEAD_LINES = 64
-"""More than any head has."""
+"""No head has more lines."""
 
 _READ_BYTES = 8 << 20
 _BLOCK = 1024
@@ -38,14 +39,17 @@ _BLOCK = 1024
 
 @dataclass(frozen=True, eq=False)
 class RecordFile:
-    """The records of a metadata file by their position in it, each parsed when it is asked for. Thread-safe."""
+    """The records of a metadata file by their position in it, each parsed when it is asked for. Thread-safe.
+
+    Methods that return records raise IndexCorrupt for one that lacks a field.
+    """
 
     ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     """(N,) row ids, in the order of the file."""
     folders: Sequence[str] = ()
     """Distinct folder paths."""
     codes: Codes = field(default_factory=lambda: np.empty(0, np.int32))
-    """(N,) which of `folders` each record lies in."""
+    """(N,) index into `folders` of the folder that each record lies in."""
     data: "mmap.mmap | bytes" = b""
     starts: Ids = field(default_factory=lambda: np.zeros(1, np.int64))
     """(N + 1,) where each line begins, and where the last one ends."""
@@ -63,35 +67,51 @@ class RecordFile:
         return np.bincount(self.codes, minlength=len(self.folders))
 
     def locate(self, ids: Ids) -> tuple[Ids, NDArray[np.bool_]]:
-        """The position of each id, and whether it is here at all."""
-        if not len(self.ids):
-            return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
-        places = np.searchsorted(self.ids, ids, sorter=self._order)
-        positions = self._order[np.minimum(places, len(self.ids) - 1)]
-        return positions, self.ids[positions] == ids
+        """The position of each id, and whether it is in the file at all."""
+        return locate(self.ids, self._order, ids)
 
     def lines(self, first: int, last: int) -> bytes:
         """The records from `first` up to `last`, exclusive, as JSON objects with commas between them."""
         return self.data[self.starts[first] : self.starts[last]].rstrip(b",\n")
 
     def record(self, position: int) -> ImageRecord:
-        return _record(orjson.loads(self.lines(position, position + 1)))
+        return parse_record(orjson.loads(self.lines(position, position + 1)))
 
     def take(self, positions: Ids) -> list[ImageRecord]:
-        """Some of them, in the order of `positions`."""
+        """The records at `positions`, in that order."""
         first, last = self.starts[positions].tolist(), self.starts[positions + 1].tolist()
         lines = (self.data[start:end].rstrip(b",\n") for start, end in zip(first, last, strict=True))
-        return [_record(orjson.loads(line)) for line in lines]
+        return [parse_record(orjson.loads(line)) for line in lines]
 
     def records(self) -> Iterator[ImageRecord]:
-        """All of them, in order."""
+        """All records, in the order of the file."""
         for first in range(0, len(self), _BLOCK):
             for item in orjson.loads(b"[" + self.lines(first, min(first + _BLOCK, len(self))) + b"]"):
-                yield _record(item)
+                yield parse_record(item)
+
+
+def parse_record(item: dict[str, Any]) -> ImageRecord:
+    """A record from its fields in a file, which another version may have written.
+
+    Unknown fields are passed over and missing ones get their defaults. Raises IndexCorrupt when one without a default
+    is missing.
+    """
+    try:
+        return ImageRecord(**item)  # Nearly all records have just our fields, and this is twice as fast.
+    except TypeError:
+        missing = [each.name for each in fields(ImageRecord) if each.default is MISSING and each.name not in item]
+        if missing:
+            raise IndexCorrupt(f"A picture in the index has no {', '.join(missing)}. {REMEDY}") from None
+        return from_fields(ImageRecord, item)
+
+
+def parse_skip(item: dict[str, Any]) -> Skip:
+    """As `parse_record`. Raises TypeError when a field without a default is missing."""
+    return from_fields(Skip, item)
 
 
 def read_metadata(path: Path) -> tuple[RecordFile, dict[str, Skip]]:
-    """Map the file, which may be unlinked then. Raises IndexCorrupt, OSError."""
+    """Map the file, which may be unlinked afterwards. Raises IndexCorrupt, OSError."""
     with path.open("rb") as file:
         head = _read_head(file, path.name)
         starts = _line_starts(file)
@@ -99,9 +119,9 @@ def read_metadata(path: Path) -> tuple[RecordFile, dict[str, Skip]]:
     try:
         ids = _column(head["ids"], "<i8")
         codes = _column(head["folder_codes"], "<i4")
-        skipped = {item["object_key"]: Skip(**item) for item in head["skipped"]}
+        skipped = {item["object_key"]: parse_skip(item) for item in head["skipped"]}
         folders = [str(folder) for folder in head["folders"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _not_metadata(path.name) from error
     if not len(ids) == len(codes) == len(starts) - 1 or (
         len(codes) and not 0 <= codes.min() <= codes.max() < len(folders)
@@ -116,7 +136,9 @@ def read_metadata(path: Path) -> tuple[RecordFile, dict[str, Skip]]:
 def write_metadata(
     path: Path, ids: Ids, lines: Iterable[bytes], places: tuple[Sequence[str], Codes], skipped: Mapping[str, Skip]
 ) -> None:
-    """Write `lines`, one a record, in the order of `ids`; `places` are the folders and each record's place among them.
+    """Write `lines`, one record each, in the order of `ids`.
+
+    `places` are the distinct folders, and for each record the index of its folder among them.
 
     Raises OSError.
     """
@@ -139,7 +161,7 @@ def write_metadata(
 
 
 def _read_head(file: BinaryIO, name: str) -> dict[str, Any]:
-    """The columns before the records, which follow from where the file then stands. Raises IndexCorrupt."""
+    """Read the columns, up to where the records begin. Raises IndexCorrupt."""
     lines: list[bytes] = []
     while not lines or lines[-1] != _IMAGES:
         lines.append(file.readline())
@@ -156,7 +178,7 @@ def _read_head(file: BinaryIO, name: str) -> dict[str, Any]:
 
 
 def _line_starts(file: BinaryIO) -> Ids:
-    """Where each record begins, from where the file stands on, and where the last one ends."""
+    """Where each record begins, from the file's current position on, and where the last one ends."""
     offset = file.tell()
     found = [np.array([offset], np.int64)]
     while chunk := file.read(_READ_BYTES):
@@ -173,9 +195,5 @@ def _encoded(column: NDArray[Any], dtype: str) -> str:
     return base64.b64encode(np.ascontiguousarray(column, dtype).tobytes()).decode()
 
 
-def _record(item: dict[str, Any]) -> ImageRecord:
-    return ImageRecord(**item)
-
-
 def _not_metadata(name: str) -> IndexCorrupt:
-    return IndexCorrupt(f"{name} is no list of pictures as this version writes it. {REMEDY}")
+    return IndexCorrupt(f"{name} is not a list of pictures that this version can read. {REMEDY}")

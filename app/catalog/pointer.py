@@ -1,20 +1,21 @@
 """`_index/current.json`: the one object that says which generation is published.
 
-It is only ever replaced by compare-and-swap. It names every file it relies on with size and sha256, and carries a
-unique token: a writer that is told it lost reads the pointer back and knows by the token whether it had won after all.
+It is replaced by compare-and-swap only. It names every file that it relies on, with size and sha256. It also carries a
+unique token: a writer that is told that it lost reads the pointer back, and the token shows whether it won after all.
 """
 
 import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from app.catalog.layout import GENERATION, POINTER_KEY
 from app.errors import IndexCorrupt, ObjectNotFound, PreconditionFailed, StorageUnavailable
 from app.storage.base import ObjectStore
-from app.types import ModelIdentity
+from app.types import ModelIdentity, from_fields
 from app.vectors.base import EXACT, Accuracy
 
 FORMAT = 2
@@ -22,7 +23,7 @@ FORMAT = 2
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """A file that the generation relies on, and how to tell that it is whole."""
+    """A file that the generation relies on, with what is needed to verify it."""
 
     key: str
     size_bytes: int
@@ -54,7 +55,7 @@ class Pointer:
     created_at: float
     """Seconds since the epoch, UTC, of this publication."""
     files: tuple[FileEntry, ...]
-    """What was written with the generation: the index, unless a server has the vectors, and the metadata."""
+    """The index (unless a server has the vectors) and the metadata, as written with the generation."""
     journals: tuple[FileEntry, ...] = ()
     """In the order to apply them."""
     journal_rows: int = 0
@@ -64,7 +65,7 @@ class Pointer:
     engine: str = "faiss"
     """What searches the vectors: `faiss`, `milvus`, `chroma`."""
     collection: str = ""
-    """Where a vector server keeps them; empty where the bucket does."""
+    """Where a vector server keeps the vectors; empty where the bucket keeps them."""
     accuracy: Accuracy = EXACT
     made_with: tuple[str, ...] = ()
     """Each `ModelIdentity.arithmetic` that made vectors of this index: more than one means a mixture."""
@@ -81,10 +82,10 @@ class Pointer:
 
     @classmethod
     def from_json(cls, data: bytes) -> "Pointer":
-        """Raises IndexCorrupt."""
+        """Unknown fields are passed over, missing ones get their defaults. Raises IndexCorrupt."""
         try:
-            fields: dict[str, Any] = orjson.loads(data)
-            version = fields.pop("format")
+            values: dict[str, Any] = orjson.loads(data)
+            version = values["format"]
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
             raise _not_a_pointer() from error
         if version != FORMAT:
@@ -92,7 +93,7 @@ class Pointer:
                 f"{POINTER_KEY} has format {version}, this version reads {FORMAT}. Index again with --rebuild."
             )
         try:
-            pointer = cls._from_fields(fields)
+            pointer = cls._from_fields(values)
         except (KeyError, TypeError, AttributeError) as error:
             raise _not_a_pointer() from error
         if len(pointer.files) != (1 if pointer.collection else 2) or not GENERATION.fullmatch(str(pointer.generation)):
@@ -100,22 +101,25 @@ class Pointer:
         return pointer
 
     @classmethod
-    def _from_fields(cls, fields: dict[str, Any]) -> "Pointer":
-        fields.setdefault("agreement", None)
-        made_with = tuple(fields.pop("made_with", ()))
-        model = ModelIdentity(**{name: fields.pop(name) for name in ModelIdentity.__dataclass_fields__})
-        files, journals = (tuple(FileEntry(**entry) for entry in fields.pop(name)) for name in ("files", "journals"))
-        previous = tuple(Kept(**entry) for entry in fields.pop("previous"))
-        accuracy = {name: _frozen(value) for name, value in fields.pop("accuracy").items()}
-        return cls(
-            model=model,
-            files=files,
-            journals=journals,
-            previous=previous,
-            accuracy=Accuracy(**accuracy),
-            made_with=made_with,
-            **fields,
-        )
+    def _from_fields(cls, values: dict[str, Any]) -> "Pointer":
+        """The pointer from parsed JSON. Raises KeyError, TypeError, AttributeError."""
+        accuracy = {name: _frozen(value) for name, value in values.get("accuracy", asdict(EXACT)).items()}
+        parts = {
+            "model": from_fields(ModelIdentity, values),
+            "files": _entries(FileEntry, values["files"]),
+            "journals": _entries(FileEntry, values.get("journals", [])),
+            "previous": _entries(Kept, values.get("previous", [])),
+            "accuracy": from_fields(Accuracy, accuracy),
+            "made_with": tuple(values.get("made_with", [])),
+        }
+        return from_fields(cls, values | parts)
+
+
+Entry = TypeVar("Entry", FileEntry, Kept)
+
+
+def _entries(kind: type[Entry], items: Iterable[Mapping[str, Any]]) -> tuple[Entry, ...]:
+    return tuple(from_fields(kind, item) for item in items)
 
 
 def _frozen(value: Any) -> Any:
@@ -128,7 +132,7 @@ def _not_a_pointer() -> IndexCorrupt:
 
 
 def generation_name(number: int) -> str:
-    """A name that sorts by number and that no other writer picks."""
+    """A name that sorts by number, with a token so that no two writers pick the same."""
     return f"{number:08d}-{new_token()[:8]}"
 
 
@@ -137,7 +141,7 @@ def new_token() -> str:
 
 
 def read_pointer(store: ObjectStore) -> tuple[Pointer, str] | None:
-    """The pointer and its etag, None where nothing was ever published. Raises IndexCorrupt, StorageUnavailable."""
+    """The pointer and its etag; None before the first publication. Raises IndexCorrupt, StorageUnavailable."""
     try:
         stored = store.get(POINTER_KEY)
     except ObjectNotFound:
@@ -146,9 +150,9 @@ def read_pointer(store: ObjectStore) -> tuple[Pointer, str] | None:
 
 
 def swap_pointer(store: ObjectStore, pointer: Pointer, expected_etag: str | None) -> str:
-    """Publish `pointer` in place of the state with `expected_etag` (None: of nothing) and return its etag.
+    """Publish `pointer` in place of the one with `expected_etag` (None: where there is none) and return its etag.
 
-    Raises PreconditionFailed when another writer was first, StorageUnavailable when it can't be known.
+    Raises PreconditionFailed when another writer was first, StorageUnavailable when the outcome is unknown.
     """
     body = pointer.to_json()
     try:

@@ -1,6 +1,6 @@
-"""The indexed pictures of one state, by row id: those of the metadata file, with what the journals changed since.
+"""The indexed pictures of one state, by row id: the metadata file, and on top of it the changes of the journals.
 
-A changed copy shares the file and costs what the journals hold, however many pictures there are.
+A changed copy shares the file, so it costs memory for the changes only, not for all pictures.
 """
 
 from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
@@ -19,7 +19,10 @@ _INT64 = range(-(1 << 63), 1 << 63)
 
 
 class Records(Mapping[int, ImageRecord]):
-    """Immutable. Looking up one record parses one line; iterating parses them all."""
+    """Immutable. Looking up one record parses one line; iterating over records parses all lines.
+
+    Methods that return records raise IndexCorrupt for one that lacks a field.
+    """
 
     def __init__(
         self,
@@ -27,7 +30,7 @@ class Records(Mapping[int, ImageRecord]):
         overlay: Mapping[int, ImageRecord] | None = None,
         gone: frozenset[int] = frozenset(),
     ) -> None:
-        """`gone` are rows of `base` that are removed, or replaced by one of `overlay`."""
+        """`gone` are rows of `base` that were removed, or that `overlay` replaces."""
         self.base = RecordFile() if base is None else base
         self._overlay = overlay or {}
         self._gone = gone
@@ -52,7 +55,7 @@ class Records(Mapping[int, ImageRecord]):
         return self.base.record(position)
 
     def take(self, rows: Sequence[int]) -> list[ImageRecord]:
-        """The records of some rows, located together. Raises KeyError."""
+        """The records of some rows, in that order. Raises KeyError."""
         positions, found = self.base.locate(np.array(rows, np.int64))
         for row, in_base in zip(rows, found.tolist(), strict=True):
             if row not in self._overlay and (row in self._gone or not in_base):
@@ -89,10 +92,10 @@ class Records(Mapping[int, ImageRecord]):
 
     def save(self, path: Path, ids: Ids, skipped: Mapping[str, Skip]) -> None:
         """Write a metadata file with these records, in the order of `ids`. Raises OSError."""
-        write_metadata(path, ids, self._lines(ids), self._places(ids), skipped)
+        write_metadata(path, ids, self._lines(ids), self._folder_columns(ids), skipped)
 
     def _lines(self, ids: Ids) -> Iterator[bytes]:
-        """Each record as JSON, in the order of `ids`. Raises KeyError for an id that is not here."""
+        """Each record as JSON, in the order of `ids`. Raises KeyError for an id without a record."""
         positions, found = self.base.locate(ids)
         for row, position, in_base in zip(ids.tolist(), positions.tolist(), found.tolist(), strict=True):
             if row in self._overlay:
@@ -102,8 +105,8 @@ class Records(Mapping[int, ImageRecord]):
             else:
                 raise KeyError(row)
 
-    def _places(self, ids: Ids) -> tuple[Sequence[str], Codes]:
-        """The folders of these records, and the place of each record's folder among them."""
+    def _folder_columns(self, ids: Ids) -> tuple[Sequence[str], Codes]:
+        """The distinct folders of these records, and for each record the index of its folder among them."""
         known = {folder: code for code, folder in enumerate(self.base.folders)}
         positions, found = self.base.locate(ids)
         codes = np.zeros(len(ids), np.int32)
@@ -122,13 +125,13 @@ class Records(Mapping[int, ImageRecord]):
         return int(positions[0]) if found[0] else None
 
     def _alive(self) -> NDArray[np.bool_]:
-        """(N,) which records of the base are still here."""
+        """(N,) whether each record of the base is still listed."""
         alive = np.ones(len(self.base), bool)
         positions, _ = self.base.locate(np.fromiter(self._gone, np.int64, len(self._gone)))
         alive[positions] = False
         return alive
 
-    def _each(self) -> Iterator[ImageRecord]:
+    def _all_records(self) -> Iterator[ImageRecord]:
         in_base = (record for record, alive in zip(self.base.records(), self._alive(), strict=True) if alive)
         return chain(in_base, self._overlay.values())
 
@@ -137,11 +140,11 @@ class _Values(ValuesView[ImageRecord]):
     _mapping: Records
 
     def __iter__(self) -> Iterator[ImageRecord]:
-        return self._mapping._each()
+        return self._mapping._all_records()
 
 
 class _Items(ItemsView[int, ImageRecord]):
     _mapping: Records
 
     def __iter__(self) -> Iterator[tuple[int, ImageRecord]]:
-        return zip(self._mapping, self._mapping._each(), strict=True)
+        return zip(self._mapping, self._mapping._all_records(), strict=True)

@@ -1,9 +1,9 @@
-"""The files of a generation in the bucket: how they are written, and how a reader makes sure of them."""
+"""The files of a generation in the bucket: writing them, and verifying them when they are read."""
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 from app.catalog.metadata import REMEDY
@@ -13,7 +13,7 @@ from app.storage.base import ObjectStore
 
 
 def read_verified(store: ObjectStore, entry: FileEntry) -> bytes:
-    """The file's bytes. Raises IndexCorrupt when it is missing or not what the pointer says."""
+    """The file's bytes. Raises IndexCorrupt when it is missing, or differs from what the pointer says."""
     try:
         data = store.get(entry.key).data
     except ObjectNotFound as error:
@@ -24,7 +24,7 @@ def read_verified(store: ObjectStore, entry: FileEntry) -> bytes:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A temporary folder. Raises StorageUnavailable where there is no room for what is written there."""
+    """A temporary folder. Raises StorageUnavailable when a file can't be written there."""
     try:
         with tempfile.TemporaryDirectory(prefix="image2search-") as folder:
             yield Path(folder)
@@ -52,12 +52,10 @@ def download_verified(store: ObjectStore, entry: FileEntry, path: Path) -> None:
 def upload(store: ObjectStore, key: str, path: Path, *, content_type: str = "application/octet-stream") -> FileEntry:
     """Put a local file into the bucket."""
     with path.open("rb") as file:
-        digest = sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
+        digest = file_digest(file, "sha256").hexdigest()
         file.seek(0)
         store.put(key, file, content_type=content_type)
-    return FileEntry(key, path.stat().st_size, digest.hexdigest())
+    return FileEntry(key, path.stat().st_size, digest)
 
 
 def upload_json(store: ObjectStore, key: str, data: bytes, *, create: bool = False) -> FileEntry:

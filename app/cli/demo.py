@@ -1,4 +1,4 @@
-"""The demo: sample pictures, the demo model and an embedded store, whatever `.env` says about the real ones."""
+"""The demo: sample pictures, the demo model, storage and index in a folder; what `.env` says of these is ignored."""
 
 import os
 import subprocess
@@ -8,8 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from app.bootstrap import open_store
-from app.catalog.catalog import Catalog
+from app.bootstrap import open_catalog, open_store
 from app.cli.serving import run_service
 from app.errors import AppError
 from app.library.filling import put_pictures
@@ -37,11 +36,12 @@ Docs: {address}/docs   [dim](Ctrl-C ends the demo)[/]
 
 
 def demo_settings(settings: Settings) -> Settings:
-    """`settings` with a store and a model of the demo's own."""
+    """`settings` with the demo's own storage, model and vector store."""
     return settings.model_copy(
         update={
             "storage": settings.storage.model_copy(update={"url": STORAGE_URL}),
             "model": settings.model.model_copy(update={"name": MODEL}),
+            "vector": settings.vector.model_copy(update={"store": "faiss"}),
         }
     )
 
@@ -68,7 +68,7 @@ def run_demo(settings: Settings, console: Console) -> None:
 
 
 def _index_options(settings: Settings, store: ObjectStore) -> list[str]:
-    """A newer demo model replaces the index of the one before: nobody's pictures but ours are in it."""
-    pointer = Catalog(store, settings.index).pointer()
+    """A newer demo model rebuilds the index: it holds nothing but the sample pictures."""
+    pointer = open_catalog(settings, store).pointer()
     is_other = pointer is not None and pointer.model.fingerprint != find_checkpoint(settings.model).fingerprint()
     return ["--rebuild"] if is_other else []

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,7 +18,7 @@ problems = Console(stderr=True)
 
 
 def main() -> None:
-    """Entry point. What goes wrong on purpose ends as one sentence and exit code 1."""
+    """The entry point. An expected error ends as one sentence on stderr and exit code 1."""
     try:
         app()
     except AppError as error:
@@ -52,25 +51,11 @@ def search(
     folder: Annotated[str, typer.Option(help="Only in or below this folder.")] = "",
 ) -> None:
     """Search from the terminal, without a running service."""
-    from app.bootstrap import build
-    from app.catalog.live import LiveCatalog
-    from app.search.folders import FolderNames
+    from app.cli.serving import search_once
 
-    settings = load_settings()
-    parts = build(settings)
-    live = LiveCatalog(parts.catalog, parts.embedder.identity)
-    live.refresh()
-    snapshot = live.current
-    folders = [FolderNames(snapshot.folders).resolve(folder)] if folder else []
-    path = Path(query)
-    if path.is_file():
-        picture = parts.embedder.read(path.read_bytes(), settings.image)
-        vectors = parts.embedder.encode_images([picture.image])
-    else:
-        vectors = parts.embedder.encode_texts([query])
     table = Table("score", "picture", box=None)
-    for row, score in snapshot.search(vectors, k, folders=folders)[0]:
-        table.add_row(f"{score:.3f}", Text(parts.store.uri(snapshot.records[row].object_key), overflow="fold"))
+    for hit in search_once(load_settings(), query, k, folder):
+        table.add_row(f"{hit.score:.3f}", Text(hit.uri, overflow="fold"))
     console.print(table)
 
 
@@ -85,6 +70,6 @@ def demo(
 
 
 def _at(settings: Settings, host: str | None, port: int | None) -> Settings:
-    """The settings with what the command line says about the address."""
-    said = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    return settings.model_copy(update={"server": settings.server.model_copy(update=said)})
+    """The settings with the address that the command line gives."""
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    return settings.model_copy(update={"server": settings.server.model_copy(update=given)})

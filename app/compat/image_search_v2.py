@@ -1,13 +1,13 @@
 """`/api/demo_backend_v2/image_search`: the two routes of an older image search API, for its clients.
 
-As its README documents them: a bare list of `{distance, folder, s3_path, image_url}`, distance Euclidean, lower is
-better; `folder: ""` means none given. Fields that it doesn't know are ignored. Decisions where the README is silent:
+As that API's README documents them: a bare list of `{distance, folder, s3_path, image_url}`, distance Euclidean, lower
+is better; `folder: ""` means that no folder is given. Unknown fields are ignored. Where the README says nothing:
 
 - `k` of an image search stands in the query string, as its parameter table says, or in the form, as its curl example
   does; where both are given, the query string wins. `k` goes to 1000 (the README recommends at most 100).
-- A folder that nothing lies in is a filter that nothing passes: an empty list, as the original answers.
+- A folder without pictures gives an empty list, as the original answers.
 - `folder` in answers is the picture's whole folder, `nature/beach`; empty at the bucket's root.
-- A query has at most 2,000 characters and is not blank; another one is an invalid parameter.
+- A query has at most 2,000 characters and is not blank. Any other query is an invalid parameter.
 - Statuses are the README's three, 400 (invalid file, missing or invalid parameters), 404 and 500 (storage, model and
   index), and 413 for what is too large. Bodies have its `detail`, and the other members of a problem document.
 - `image_url` is a plain public S3 address where `STORAGE_LINKS=public`.
@@ -25,13 +25,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.encoder.encoder import PictureFile, Text
 from app.errors import AppError, FolderNotFound
 from app.http.addresses import Addresses
 from app.http.openapi import problems
 from app.http.problems import http_sentence, kind_of, problem, validation_entries, validation_sentence
-from app.http.requests import ServicesDep
-from app.search.schemas import Query
-from app.search.service import FoundImage
+from app.http.requests import ViewSource
+from app.search.routes import Search
+from app.search.schemas import QueryText
+from app.search.service import Query
+from app.types import Hit
 
 MAX_K = 1000
 
@@ -87,7 +90,7 @@ class V2Search(BaseModel):
         }
     )
 
-    query: Query
+    query: QueryText
     k: K = 5
     folder: str | None = ""
 
@@ -101,35 +104,34 @@ class V2Result(BaseModel):
     image_url: Annotated[str, Field(examples=["https://image2search.s3.amazonaws.com/nature/sunset1.jpg"])]
 
     @classmethod
-    def of(cls, image: FoundImage, addresses: Addresses) -> "V2Result":
-        return cls(
-            distance=image.distance,
-            folder=image.record.folder,
-            s3_path=image.uri,
-            image_url=addresses.image(image),
-        )
+    def of(cls, hit: Hit, addresses: Addresses) -> "V2Result":
+        return cls(distance=hit.distance, folder=hit.record.folder, s3_path=hit.uri, image_url=addresses.image(hit))
 
 
 @router.post("/search")
-async def search(body: V2Search, request: Request, services: ServicesDep) -> list[V2Result]:
+async def search(body: V2Search, request: Request, search: Search, view: ViewSource) -> list[V2Result]:
     """Find pictures by words."""
+    query = Query((Text(body.query),), body.k, folder=body.folder or "", auto_folder=True)
     try:
-        answer = await services.search.search_text(body.query, body.k, folder=body.folder or "")
+        answer = await search.search(query, view())
     except FolderNotFound:
         return []
     addresses = Addresses(request)
-    return [V2Result.of(image, addresses) for image in answer.images]
+    return [V2Result.of(hit, addresses) for hit in answer.hits]
 
 
 @router.post("/search_by_image")
 async def search_by_image(
+    *,
     request: Request,
-    services: ServicesDep,
+    search: Search,
+    view: ViewSource,
     file: Annotated[UploadFile, File(description="a picture")],
     k_of_query: Annotated[int | None, InQuery(alias="k", ge=1, le=MAX_K, examples=[5])] = None,
     k_of_form: Annotated[int | None, Form(alias="k", ge=1, le=MAX_K, examples=[5])] = None,
 ) -> list[V2Result]:
     """Find pictures that look like the one sent."""
-    answer = await services.search.search_image(await file.read(), k_of_query or k_of_form or 5)
+    query = Query((PictureFile(await file.read()),), k_of_query or k_of_form or 5)
+    answer = await search.search(query, view())
     addresses = Addresses(request)
-    return [V2Result.of(image, addresses) for image in answer.images]
+    return [V2Result.of(hit, addresses) for hit in answer.hits]

@@ -1,7 +1,8 @@
 """Concurrent requests share the model's forward passes.
 
-`embed_text` / `embed_image` queue a request on the event loop; one worker thread runs the embedder over whatever waits.
-A lone request goes at once; while a pass runs, others gather for the next one. Texts asked for again cost no pass.
+`embed_text` and `embed_image` put a request into a queue. One worker thread takes what waits and runs the embedder.
+A single request starts at once. While a pass runs, new requests gather for the next pass. A text that was embedded
+before comes from a cache and needs no pass.
 """
 
 import asyncio
@@ -14,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from cachetools import LRUCache
 from PIL import Image
 
-from app.encoder.text_cache import TextCache
 from app.errors import Overloaded, Unavailable
 from app.models.base import Embedder
 from app.settings import BatchSettings
@@ -24,13 +25,14 @@ from app.types import Vectors
 
 MAX_RETRY_AFTER_S: Final = 60
 
-Outcome: TypeAlias = Vectors | Exception
+Answer: TypeAlias = Vectors | Exception
+"""The (D,) vector of one item, or why there is none."""
 
 
 @dataclass(eq=False, slots=True)
 class _Request:
     item: Any
-    answer: asyncio.Future[Vectors]
+    future: asyncio.Future[Vectors]
     arrived_s: float
 
 
@@ -40,8 +42,37 @@ class _Queue:
     waiting: deque[_Request]
 
 
+class TextCache:
+    """The vectors of the last texts that were asked for; the least recently used text is dropped. For one thread."""
+
+    def __init__(self, size: int) -> None:
+        """`size`: how many texts are kept; 0 keeps none."""
+        self._vectors: LRUCache[str, Vectors] = LRUCache(size)
+        self.hits = 0
+        self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def get(self, text: str) -> Vectors | None:
+        """(D,) float32, read-only; None for a text that is not in the cache."""
+        vector: Vectors | None = self._vectors.get(text)
+        if vector is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return vector
+
+    def put(self, text: str, vector: Vectors) -> None:
+        """Keep a copy of (D,): a row of a batch would keep the whole batch in memory."""
+        if self._vectors.maxsize:
+            kept = vector.copy()
+            kept.flags.writeable = False
+            self._vectors[text] = kept
+
+
 class MicroBatcher:
-    """An async shell over an `Embedder`: a bounded queue, and one thread in which alone the model runs."""
+    """An async shell over an `Embedder`: a bounded queue, and one thread that runs the model."""
 
     def __init__(self, embedder: Embedder, settings: BatchSettings) -> None:
         self._settings = settings
@@ -55,13 +86,13 @@ class MicroBatcher:
         self._pass_s = 0.0
 
     async def start(self) -> None:
-        """Take requests from now on."""
+        """Accept requests from now on."""
         if self._worker is None:
             self._accepting = True
             self._worker = asyncio.create_task(self._work(), name="micro-batcher")
 
     async def stop(self) -> None:
-        """Answer what was accepted, refuse what comes; returns when the worker thread is gone."""
+        """Answer the accepted requests and refuse new ones. Returns when the worker thread has ended."""
         self._accepting = False
         self._wake.set()
         if self._worker is not None:
@@ -70,7 +101,7 @@ class MicroBatcher:
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for a pass."""
+        """How many requests wait for a pass."""
         return len(self._texts.waiting) + len(self._images.waiting)
 
     async def embed_text(self, text: str) -> Vectors:
@@ -98,9 +129,9 @@ class MicroBatcher:
         queue.waiting.append(request)
         self._wake.set()
         try:
-            return await request.answer
+            return await request.future
         finally:
-            if request in queue.waiting:  # cancelled before its turn came
+            if request in queue.waiting:  # cancelled before its pass began
                 queue.waiting.remove(request)
 
     def _time_to_empty_s(self) -> int:
@@ -120,17 +151,17 @@ class MicroBatcher:
                     await self._wake.wait()
                     continue
                 started = time.monotonic()
-                outcomes = await loop.run_in_executor(thread, _run, queue.encode, [request.item for request in batch])
+                answers = await loop.run_in_executor(thread, _run, queue.encode, [request.item for request in batch])
                 self._pass_s = time.monotonic() - started
-                for request, outcome in zip(batch, outcomes, strict=True):
-                    _answer(request, outcome)
+                for request, answer in zip(batch, answers, strict=True):
+                    _answer(request, answer)
         finally:
             self._accepting = False
             self._fail(batch)
             thread.shutdown(wait=False)
 
     def _next_queue(self) -> _Queue:
-        """Texts and pictures take turns while both wait."""
+        """The queue of the next pass. While both queues hold requests, texts and pictures take turns."""
         self._wake.clear()
         self._turns.rotate()
         if not self._turns[0].waiting:
@@ -138,7 +169,7 @@ class MicroBatcher:
         return self._turns[0]
 
     async def _gather(self, queue: _Queue) -> None:
-        """Where several wait already, let more come for as long as the settings say; a lone one does not wait."""
+        """Wait up to `max_wait_ms` for more requests, if at least two wait already. A single request never waits."""
         while self._accepting and 1 < len(queue.waiting) < self._settings.max_size:
             left_s = queue.waiting[0].arrived_s + self._settings.max_wait_ms / 1000 - time.monotonic()
             if left_s <= 0:
@@ -153,29 +184,29 @@ class MicroBatcher:
         return [queue.waiting.popleft() for _ in range(size)]
 
     def _fail(self, batch: list[_Request]) -> None:
-        """Answer everybody who is still waiting when the worker ends before its time."""
+        """Answer all requests that still wait when the worker ends too early."""
         left = [*batch, *self._texts.waiting, *self._images.waiting]
         for request in left:
             _answer(request, Unavailable("The model stopped before this request's turn. Try again shortly."))
 
 
-def _run(encode: Callable[[Sequence[Any]], Vectors], items: list[Any]) -> list[Outcome]:
-    """In the worker thread: one outcome an item. If a batch fails, each item is tried alone and fails for itself."""
+def _run(encode: Callable[[Sequence[Any]], Vectors], items: list[Any]) -> list[Answer]:
+    """In the worker thread: one answer for each item. If a batch fails, each item is tried alone."""
     try:
         vectors = encode(items)
         if len(vectors) != len(items):
-            raise RuntimeError(f"the embedder returned {len(vectors)} vectors for {len(items)} items")
-    except Exception as error:  # noqa: BLE001 - handed to the caller, who raises it
+            raise RuntimeError(f"The embedder returned {len(vectors)} vectors for {len(items)} items.")
+    except Exception as error:  # noqa: BLE001 - handed to the caller, which raises it
         if len(items) == 1:
             return [error]
-        return [outcome for item in items for outcome in _run(encode, [item])]
+        return [answer for item in items for answer in _run(encode, [item])]
     return list(vectors)
 
 
-def _answer(request: _Request, outcome: Outcome) -> None:
-    if request.answer.done():
+def _answer(request: _Request, answer: Answer) -> None:
+    if request.future.done():
         return
-    if isinstance(outcome, Exception):
-        request.answer.set_exception(outcome)
+    if isinstance(answer, Exception):
+        request.future.set_exception(answer)
     else:
-        request.answer.set_result(outcome)
+        request.future.set_result(answer)

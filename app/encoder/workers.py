@@ -1,4 +1,4 @@
-"""Threads for blocking work, in bounded number and with a bounded queue in front."""
+"""A bounded number of threads for blocking work, with a bounded queue in front."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeVar, TypeVarTuple
@@ -13,7 +13,7 @@ _Arguments = TypeVarTuple("_Arguments")
 
 
 class Workers:
-    """At most `threads` calls at a time and `max_waiting` behind them; above that `Overloaded`."""
+    """At most `threads` calls run at a time and `max_waiting` wait; more are refused with `Overloaded`."""
 
     def __init__(self, threads: int, max_waiting: int) -> None:
         self._limiter = anyio.CapacityLimiter(threads)
@@ -21,7 +21,7 @@ class Workers:
 
     @property
     def waiting(self) -> int:
-        """Calls that wait for a thread."""
+        """How many calls wait for a thread."""
         return self._limiter.statistics().tasks_waiting
 
     async def run(self, call: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
@@ -31,6 +31,6 @@ class Workers:
         return await anyio.to_thread.run_sync(call, *arguments, limiter=self._limiter)
 
     async def iterate(self, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-        """The chunks one by one; no thread is held while the consumer is slow."""
+        """The chunks one by one. A slow consumer holds no thread."""
         while (chunk := await self.run(next, chunks, None)) is not None:
             yield chunk

@@ -1,28 +1,42 @@
-"""Where a client finds the pictures of an answer."""
+"""Where the pictures of an answer are: their names in the store, and the addresses from which a client gets them."""
 
 from functools import cached_property, lru_cache
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from app.search.service import FoundImage
+from app.storage.base import ObjectStore
+from app.types import Hit, ImageRecord
 
 _ANY_ID = "image-id"
 _ROUTES = ("image_original", "image_thumbnail")
 
 
+class Locator:
+    """Makes hits of records. Thread-safe."""
+
+    def __init__(self, store: ObjectStore, *, link_expires_s: int) -> None:
+        self._store = store
+        self._link_expires_s = link_expires_s
+
+    def locate(self, record: ImageRecord, score: float = 1.0) -> Hit:
+        """Raises StorageUnavailable when the store can't sign an address."""
+        key = record.object_key
+        return Hit(record, score, self._store.uri(key), self._store.url(key, self._link_expires_s))
+
+
 class Addresses:
-    """Of one request: what is the same for all pictures of its answer is found out once."""
+    """The addresses in one answer. What is the same for all its pictures is worked out once."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
 
-    def image(self, image: FoundImage) -> str:
-        """The store's own address of the picture, or where the store has none, ours."""
-        return image.url or self._around_id[0][0] + image.record.image_id + self._around_id[0][1]
+    def image(self, hit: Hit) -> str:
+        """The store's own address of the picture; the service's address where the store has none."""
+        return hit.url or self._around_id[0][0] + hit.record.image_id + self._around_id[0][1]
 
-    def thumbnail(self, image: FoundImage) -> str:
-        return self._around_id[1][0] + image.record.image_id + self._around_id[1][1]
+    def thumbnail(self, hit: Hit) -> str:
+        return self._around_id[1][0] + hit.record.image_id + self._around_id[1][1]
 
     @cached_property
     def _around_id(self) -> list[tuple[str, str]]:
@@ -33,7 +47,7 @@ class Addresses:
 
 @lru_cache(maxsize=1)
 def _paths(app: Starlette) -> list[tuple[str, str]]:
-    """As `Addresses._around_id`, without what a request adds: routes do not change once the service runs."""
+    """As `Addresses._around_id`, but without the host. Routes do not change while the service runs."""
     return [_split(app.url_path_for(route, image_id=_ANY_ID)) for route in _ROUTES]
 
 

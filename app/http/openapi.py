@@ -1,12 +1,13 @@
-"""The OpenAPI document: documented errors for every route."""
+"""The OpenAPI document: the base of all schemas, and the documented errors of every route."""
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.http.problems import MEDIA_TYPE
-from app.search.schemas import Problem
 
 _REASONS = {
     400: "The picture or the body can't be read",
@@ -20,6 +21,30 @@ _REASONS = {
 }
 
 
+class Schema(BaseModel):
+    """The base of everything that goes in or out under `/api/v1`."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: Annotated[str, Field(examples=["urn:image2search:problem:folder-not-found"])]
+    title: Annotated[str, Field(examples=["No such folder"])]
+    status: Annotated[int, Field(examples=[404])]
+    detail: Annotated[str, Field(examples=["No indexed picture lies in the folder 'natur'. Did you mean 'nature'?"])]
+    instance: Annotated[str, Field(examples=["/api/v1/search/text"])]
+    request_id: Annotated[str, Field(examples=["2f1f0d5c6b0a4a3f9a1b6a8d3f0c9e21"])]
+    errors: Annotated[list[dict[str, Any]] | None, Field(description="of a 422: where and what")] = None
+    reasons: Annotated[list[str] | None, Field(description="of /health/ready")] = None
+
+
+def utc(seconds: float) -> datetime:
+    """Seconds since the epoch as the date that an answer shows (RFC 3339)."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """`responses=` of a route that may answer with these statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -27,7 +52,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe(app: FastAPI) -> None:
-    """Give the app an OpenAPI document in which the schema of problems is found."""
+    """Add the schema of problem documents to the app's OpenAPI document."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -42,7 +67,7 @@ def describe(app: FastAPI) -> None:
 
 
 def _drop_default_422(schema: dict[str, Any]) -> None:
-    """FastAPI adds a 422 of its own shape to every route with parameters; ours are documented one by one."""
+    """Remove the 422 that FastAPI adds to every route with parameters: ours have another schema."""
     for methods in schema["paths"].values():
         for operation in methods.values():
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):

@@ -1,6 +1,6 @@
-"""Errors to answers: one table from the AppError family to statuses, and RFC 9457 problem documents for everything.
+"""Errors to answers: one table from the AppError family to statuses, and RFC 9457 problem documents for all of them.
 
-What a 5xx says is written here and not by whoever raised it, so that no internals leave the house.
+The text of a 5xx is written here, not where the error was raised: a client must not see internals.
 """
 
 import json
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from asgi_correlation_id.context import correlation_id
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -17,7 +18,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app import errors
-from app.http.middleware.request_id import HEADER, current_request_id
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,11 @@ TABLE: Mapping[type[errors.AppError], Kind] = {
 """Looked up by class, then by its bases."""
 
 
+def current_request_id() -> str:
+    """The id of the request that this code works for; `-` outside of a request."""
+    return correlation_id.get() or "-"
+
+
 def kind_of(error: errors.AppError) -> Kind:
     return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
 
@@ -86,7 +91,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     **extensions: Any,
 ) -> Response:
-    """A problem document. ASCII only: what a caller sent may hold characters that have no UTF-8."""
+    """A problem document. ASCII only: the caller's text may hold characters that UTF-8 can't encode."""
     phrase = HTTPStatus(status).phrase
     body = {
         "type": TYPE_PREFIX + (name or phrase.lower().replace(" ", "-")),
@@ -97,7 +102,7 @@ def problem(
         "request_id": current_request_id(),
         **extensions,
     }
-    return Response(json.dumps(body), status, {**(headers or {}), HEADER: current_request_id()}, MEDIA_TYPE)
+    return Response(json.dumps(body), status, headers, MEDIA_TYPE)
 
 
 async def answer_app_error(request: Request, error: Exception) -> Response:
@@ -124,18 +129,18 @@ async def answer_invalid_request(request: Request, error: Exception) -> Response
 
 
 def answer_unexpected(request: Request) -> Response:
-    """To a bug: the caller gets the id under which its traceback is found in the log."""
+    """The answer to a bug. The caller gets the request id under which the log has the traceback."""
     kind = TABLE[errors.AppError]
     return problem(request, kind.status, kind.detail or "", name=kind.name, title=kind.title)
 
 
 def validation_entries(found: Sequence[Any]) -> list[dict[str, Any]]:
-    """Where and what, never the value: it may be large, secret or not even text."""
+    """Where each error is and what is wrong, never the value: it may be large, secret or not even text."""
     return [{"where": [str(part) for part in entry["loc"]], "message": _message(entry)} for entry in found]
 
 
 def _message(entry: Mapping[str, Any]) -> str:
-    """What is wrong in our words, where the library's would not say what to do."""
+    """What is wrong. In our words, where the library's do not say what to do."""
     match entry["type"], tuple(entry["loc"]):
         case "json_invalid", (_, place):
             reason = entry.get("ctx", {}).get("error", "broken")
@@ -155,9 +160,9 @@ def validation_sentence(entries: list[dict[str, Any]]) -> str:
 
 
 def http_sentence(request: Request, error: HTTPException) -> str:
-    """What an error of the framework says, with what to do."""
+    """The text of an error of the framework, with what to do."""
     if error.status_code == HTTPStatus.BAD_REQUEST:
-        return _of_unreadable_body(request, str(error.detail))
+        return _unreadable_body(request, str(error.detail))
     if error.detail != HTTPStatus(error.status_code).phrase:
         return str(error.detail)
     match error.status_code:
@@ -170,7 +175,7 @@ def http_sentence(request: Request, error: HTTPException) -> str:
             return str(error.detail)
 
 
-def _of_unreadable_body(request: Request, detail: str) -> str:
+def _unreadable_body(request: Request, detail: str) -> str:
     if not request.headers.get("content-type", "").lower().startswith("multipart/"):
         return _BAD_JSON
     if "exceeded maximum size" in detail:  # of text, which a part without a filename is

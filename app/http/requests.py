@@ -1,41 +1,26 @@
-"""What routes get: the services that the lifespan made, and checks that come before the body is looked at."""
+"""What routes ask of a request before they answer: the caller's view, its content type, and what it has already."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Annotated, cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, cast
 
 from fastapi import Depends
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
-from app.catalog.live import LiveCatalog
-from app.encoder.text_cache import TextCache
-from app.indexing.jobs import IndexJobs
-from app.library.service import Library
-from app.search.service import SearchService
-from app.types import ModelIdentity
+from app.catalog.view import View
 
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """All that the routes use, made once at start-up."""
-
-    search: SearchService
-    library: Library
-    jobs: IndexJobs
-    live: LiveCatalog
-    model: ModelIdentity
-    notice: str | None
-    vector_engine: str
-    text_cache: TextCache
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged since the ETag that was sent"}}
+"""`responses=` of a route that may answer with `not_modified`."""
 
 
-async def get_services(request: Request) -> Services:
-    return cast(Services, request.app.state.services)
+async def view_source(request: Request) -> Callable[[], View]:
+    return cast(Callable[[], View], request.state.current_view)
 
 
-ServicesDep = Annotated[Services, Depends(get_services)]
+ViewSource = Annotated[Callable[[], View], Depends(view_source)]
+"""Call it in the route for the view of this request. Raises IndexNotReady, after the request was found valid."""
 
 
 def takes(*content_types: str) -> Callable[[Request], Awaitable[None]]:
@@ -51,8 +36,14 @@ def takes(*content_types: str) -> Callable[[Request], Awaitable[None]]:
 
 
 async def takes_no_parameters(request: Request) -> None:
-    """A dependency that refuses a query string with 422, because what it asks for would be ignored."""
+    """A dependency that refuses a query string with 422, because its parameters would be ignored."""
     advice = "no such parameter; send it in the body" if request.method == "POST" else "no such parameter"
     unknown = [{"type": "extra_forbidden", "loc": ("query", name), "msg": advice} for name in request.query_params]
     if unknown:
         raise RequestValidationError(unknown)
+
+
+def not_modified(request: Request, etag: str, headers: Mapping[str, str]) -> Response | None:
+    """The 304 for a client that sent this ETag, else None. Weak comparison (RFC 9110, 13.1.2)."""
+    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    return Response(status_code=304, headers=headers) if etag in known or known == ["*"] else None

@@ -1,18 +1,23 @@
-"""The service's watch on the published index."""
+"""The service's watch on the published index, and what this feature's routes get."""
 
 import asyncio
 import logging
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import anyio
 import anyio.to_thread
 
 from app.catalog.live import LiveCatalog
+from app.catalog.view import EVERYWHERE, View
+from app.encoder.encoder import Encoder
+from app.indexing.jobs import IndexJobs
 
 log = logging.getLogger(__name__)
 
 
 class IndexFollower:
-    """Refreshes the live catalog every `poll_s` seconds, and at once when asked."""
+    """Loads the newest generation every `poll_s` seconds, and at once when asked."""
 
     def __init__(self, live: LiveCatalog, poll_s: float) -> None:
         self._live = live
@@ -20,12 +25,21 @@ class IndexFollower:
         self._limiter = anyio.CapacityLimiter(1)
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def problem(self) -> str | None:
+        """As `LiveCatalog.problem`."""
+        return self._live.problem
+
+    def view(self, folders: Collection[str] = EVERYWHERE) -> View:
+        """The index as it is served now, narrowed to `folders`. Raises IndexNotReady."""
+        return View(self._live.current, folders)
+
     async def refresh(self) -> None:
         """Look for a newer generation now, off the event loop."""
         await anyio.to_thread.run_sync(self._live.refresh, limiter=self._limiter)
 
     async def start(self) -> None:
-        """Load what there is, then keep looking."""
+        """Load the published generation, then keep looking for newer ones."""
         await self.refresh()
         self._task = asyncio.create_task(self._poll(), name="index follower")
 
@@ -39,5 +53,16 @@ class IndexFollower:
             await asyncio.sleep(self._poll_s)
             try:
                 await self.refresh()
-            except Exception:  # A bug met while refreshing must not end the watch; the last good snapshot is served.
+            except Exception:  # A bug in a refresh must not end the watch. The last good generation is still served.
                 log.exception("The index could not be refreshed; trying again in %s s.", self._poll_s)
+
+
+@dataclass(frozen=True)
+class Indexing:
+    """The state of the index, and the runs that change it. Made once at start-up."""
+
+    jobs: IndexJobs
+    follower: IndexFollower
+    encoder: Encoder
+    vector_engine: str
+    """What searches the vectors: `faiss`, `milvus`, `chroma`."""

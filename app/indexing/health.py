@@ -1,4 +1,4 @@
-"""GET /health/live and /health/ready, for whatever watches the process."""
+"""GET /health/live and /health/ready, for the programs that watch the process."""
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -7,8 +7,9 @@ from starlette.responses import Response
 from app.errors import IndexNotReady
 from app.http.openapi import problems
 from app.http.problems import TABLE, problem
-from app.http.requests import ServicesDep
-from app.search.schemas import Live, Ready
+from app.http.requests import ViewSource
+from app.indexing.routes import IndexState
+from app.indexing.schemas import Live, Ready
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -22,15 +23,15 @@ async def live() -> Live:
 
 @router.head("/ready", response_model=Ready, include_in_schema=False)
 @router.get("/ready", response_model=Ready, responses=problems(503))
-async def ready(request: Request, services: ServicesDep) -> Ready | Response:
+async def ready(request: Request, indexing: IndexState, view: ViewSource) -> Ready | Response:
     """Searches can be answered. `degraded`: from an older generation, because the newest one can't be used."""
-    reasons = [services.live.problem] if services.live.problem else []
+    reasons = [indexing.follower.problem] if indexing.follower.problem else []
     try:
-        snapshot = services.live.current
+        generation = view().generation
     except IndexNotReady as error:
         kind = TABLE[IndexNotReady]
         headers = {"Retry-After": str(error.retry_after_s)}
         return problem(
             request, kind.status, str(error), name=kind.name, title=kind.title, headers=headers, reasons=[str(error)]
         )
-    return Ready(state="degraded" if reasons else "ready", generation=snapshot.pointer.generation, reasons=reasons)
+    return Ready(state="degraded" if reasons else "ready", generation=generation, reasons=reasons)

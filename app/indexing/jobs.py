@@ -1,7 +1,7 @@
-"""Index runs that the service starts: `python -m indexer`, one at a time, each in a process of its own.
+"""Index runs that the service starts: `python -m indexer`, one at a time, each in its own process.
 
-The indexer prints one JSON object a line: `{"phase", "done", "total"}` while it works, `{"report": {...}}` at the end,
-or `{"error": {"type", "message"}}`; whatever else goes wrong is the last line of its standard error.
+The indexer prints the messages of `app.indexing.messages`. If it ends without an error message, the last line of its
+standard error says what went wrong.
 """
 
 import asyncio
@@ -14,19 +14,17 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
-
-import orjson
 
 from app.errors import IndexBusy, JobNotFound, Unavailable
+from app.indexing.messages import PhaseProgress, Report, RunError, parse_line
 
 log = logging.getLogger(__name__)
 
 HISTORY = 50
-"""Jobs remembered, the running one included."""
+"""How many jobs are remembered, the running one included."""
 
 MAX_LINE_BYTES = 64 << 20
-"""The report is one line that names every skipped picture."""
+"""The report is one line, and it names every skipped picture."""
 
 STOP_TIMEOUT_S = 60.0
 """How long a stopped run may take to publish what it has done."""
@@ -49,8 +47,8 @@ class Job:
 
     id: str
     state: JobState = JobState.QUEUED
-    progress: dict[str, Any] | None = None
-    report: dict[str, Any] | None = None
+    progress: PhaseProgress | None = None
+    report: Report | None = None
     error: str | None = None
     created_at: float = field(default_factory=time.time)
     """Seconds since the epoch, UTC."""
@@ -85,9 +83,9 @@ class IndexJobs:
         self._stopping = False
 
     def start(self, *, rebuild: bool = False, allow_shrink: bool = False) -> Job:
-        """Begin a run. Raises IndexBusy naming the one that is going on, Unavailable once `stop` was called."""
+        """Begin a run. Raises IndexBusy with the id of the running job, Unavailable after `stop`."""
         if self._stopping:
-            raise Unavailable("The service is stopping and starts no index run any more. Ask again when it is back.")
+            raise Unavailable("The service is stopping and starts no index run. Ask again when it is back.")
         for job in self._jobs.values():
             if not job.is_over:
                 raise IndexBusy(f"Index job {job.id} is {job.state}. Follow it at /api/v1/index/jobs/{job.id}.")
@@ -105,7 +103,7 @@ class IndexJobs:
             raise JobNotFound(f"No index job has the id {job_id!r}; the last {HISTORY} are remembered.") from None
 
     async def stop(self) -> None:
-        """Ask the run to stop and wait for it: it publishes what it has done. No further run is started."""
+        """Ask the run to stop, and wait until it has published its work. No further run is started."""
         self._stopping = True
         if self._task is None or self._task.done():
             return
@@ -129,20 +127,20 @@ class IndexJobs:
         error: str | None = "The run was lost. The service's log says why."
         try:
             error = await self._follow_started(job, options)
-            await self._tell_finished(job)
+            await self._after_run(job)
         finally:
             job.finish(error)
             log.info("Index job %s %s.", job.id, job.state)
 
-    async def _tell_finished(self, job: Job) -> None:
-        """Whatever goes wrong with what follows a run, the run itself went as it went."""
+    async def _after_run(self, job: Job) -> None:
+        """An error after the run (reload, notification) does not change the run's result."""
         try:
             await self._on_finished()
         except Exception:
-            log.exception("Index job %s is over, but what was to follow it failed.", job.id)
+            log.exception("Index job %s is over, but the step after it failed.", job.id)
 
     async def _follow_started(self, job: Job, options: list[str]) -> str | None:
-        """What `_follow` returns, or that there was nothing to follow."""
+        """As `_follow`; also says so when the indexer could not be started."""
         try:
             return await self._follow(job, options)
         except OSError as problem:
@@ -150,7 +148,7 @@ class IndexJobs:
             return "The indexer could not be started. The service's log says why."
 
     async def _follow(self, job: Job, options: list[str]) -> str | None:
-        """Run the indexer to its end and return what went wrong."""
+        """Run the indexer to its end. Returns what went wrong; None if nothing did."""
         process = await asyncio.create_subprocess_exec(
             *self._command,
             *options,
@@ -159,7 +157,7 @@ class IndexJobs:
             stderr=asyncio.subprocess.PIPE,
             env=self._environment,
             limit=MAX_LINE_BYTES,
-            start_new_session=True,  # Ctrl-C in a terminal reaches us alone; we pass on one SIGTERM
+            start_new_session=True,  # Ctrl-C in a terminal reaches only this process, which passes on one SIGTERM
         )
         self._process = process
         job.state = JobState.RUNNING
@@ -167,34 +165,26 @@ class IndexJobs:
             self._terminate()
         assert process.stdout is not None
         assert process.stderr is not None
-        said, last_words = await asyncio.gather(_read_progress(process.stdout, job), _last_line(process.stderr))
+        error, last_line = await asyncio.gather(_follow_messages(process.stdout, job), _last_line(process.stderr))
         code = await process.wait()
         self._process = None
         if code == 0:
             return None
-        return said or last_words or f"The indexer ended with exit code {code} and said nothing."
+        return error or last_line or f"The indexer ended with exit code {code} and no message."
 
 
-async def _read_progress(stdout: asyncio.StreamReader, job: Job) -> str | None:
-    """Keep the job up to date until the indexer is silent, and return the error that it named."""
+async def _follow_messages(stdout: asyncio.StreamReader, job: Job) -> str | None:
+    """Keep the job up to date until the indexer closes its output. Returns the error that it named."""
     error = None
     async for line in _lines(stdout):
-        match _json(line):
-            case {"report": dict(report)}:
+        match parse_line(line):
+            case Report() as report:
                 job.report = report
-            case {"error": {"message": str(message)}}:
+            case PhaseProgress() as progress:
+                job.progress = progress
+            case RunError(message=message):
                 error = message
-            case {"phase": phase, "done": done, "total": total}:
-                job.progress = {"phase": phase, "done": done, "total": total}
     return error
-
-
-def _json(line: bytes) -> Any:
-    """What the line says; None for one that a library printed."""
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
 
 
 async def _last_line(stderr: asyncio.StreamReader) -> str:
@@ -208,7 +198,7 @@ async def _last_line(stderr: asyncio.StreamReader) -> str:
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Lines to the end of the stream; one that is too long is dropped."""
+    """Lines to the end of the stream. A line longer than `MAX_LINE_BYTES` is dropped."""
     while True:
         line = b""
         with contextlib.suppress(ValueError):

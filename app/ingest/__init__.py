@@ -1,0 +1,1 @@
+"""From stored bytes to a checked, decoded and embedded picture with its record; for index runs and for requests."""

@@ -1,4 +1,7 @@
-"""One object to one outcome: a picture, a reason to skip it, or a reason to try again. Runs in reader threads."""
+"""One object to one outcome: its content, a reason to skip it, or a reason to try it again.
+
+`Reader` fetches, checks and decodes; `make_record` lists the picture that came of it. Runs in reader threads.
+"""
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
@@ -8,7 +11,7 @@ from app.errors import InvalidInput, ObjectNotFound, StorageUnavailable
 from app.pictures.decoding import Picture
 from app.settings import ImageSettings
 from app.storage.base import ObjectInfo, ObjectStore, StoredObject
-from app.types import Skip, hash_content
+from app.types import ImageRecord, Skip, hash_content, image_id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,29 +20,29 @@ class Content:
 
     info: ObjectInfo
     etag: str
-    """Of the bytes that were read; the listing may be older."""
+    """Belongs to the bytes that were read; the listing may be older."""
     size_bytes: int
     content_hash: str
     picture: Picture | None
-    """None where the content's vector is known already."""
+    """None where the vector of the content is known already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The object vanished between the listing and the reading."""
+    """The object was deleted after it was listed."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The object could not be read, or not embedded, this time; the next run tries again."""
+    """The object could not be read or embedded this time; the next run tries it again."""
 
     key: str
     reason: str
 
 
-Outcome: TypeAlias = Content | Skip | Gone | Failure
+ReadOutcome: TypeAlias = Content | Skip | Gone | Failure
 
 
 class Reader:
@@ -50,15 +53,16 @@ class Reader:
         store: ObjectStore,
         limits: ImageSettings,
         known: Container[str],
-        read: Callable[[bytes, ImageSettings], Picture],
+        read_picture: Callable[[bytes, ImageSettings], Picture],
     ) -> None:
-        """Contents whose hash is `known` are not decoded; `read` is the model's."""
+        """Contents whose hash is `known` are not decoded. `read_picture` is the model's."""
         self._store = store
         self._limits = limits
         self._known = known
-        self._read = read
+        self._read_picture = read_picture
 
     def fetch(self, info: ObjectInfo) -> StoredObject | Skip | Gone | Failure:
+        """Download one object."""
         try:
             return self._store.get(info.key)
         except ObjectNotFound:
@@ -66,20 +70,48 @@ class Reader:
         except StorageUnavailable as error:
             return Failure(info.key, str(error))
         except MemoryError:
-            return _too_big_now(info)
+            return _too_little_memory(info)
         except InvalidInput as error:
             return Skip(info.key, info.etag, str(error))
 
     def decode(self, info: ObjectInfo, stored: StoredObject) -> Content | Skip | Failure:
+        """Hash the bytes and, where their vector is not known, decode them."""
         content_hash = hash_content(stored.data)
         try:
-            picture = None if content_hash in self._known else self._read(stored.data, self._limits)
+            picture = None if content_hash in self._known else self._read_picture(stored.data, self._limits)
         except InvalidInput as error:
             return Skip(info.key, stored.etag, str(error))
         except MemoryError:
-            return _too_big_now(info)
+            return _too_little_memory(info)
         return Content(info, stored.etag, len(stored.data), content_hash, picture)
 
 
-def _too_big_now(info: ObjectInfo) -> Failure:
+def key_of(outcome: ReadOutcome) -> str:
+    """The key of the object that was to be read."""
+    match outcome:
+        case Content(info=info):
+            return info.key
+        case Skip(object_key=key):
+            return key
+        case Gone(key=key) | Failure(key=key):
+            return key
+
+
+def make_record(content: Content, width: int, height: int, caption: str | None = None) -> ImageRecord:
+    """The record of a picture of this width and height (pixels)."""
+    info = content.info
+    return ImageRecord(
+        image_id=image_id_of(info.key),
+        object_key=info.key,
+        etag=content.etag,
+        content_hash=content.content_hash,
+        size_bytes=content.size_bytes,
+        modified_at=info.modified_at,
+        width=width,
+        height=height,
+        caption=caption,
+    )
+
+
+def _too_little_memory(info: ObjectInfo) -> Failure:
     return Failure(info.key, "There is not enough memory to read it. Lower INDEX_READERS or INDEX_LOOK_AHEAD.")

@@ -1,4 +1,4 @@
-"""Puts a folder of pictures into the store, as a person would before the first index run."""
+"""Copies a folder of pictures into the store, so that an index run finds them."""
 
 import mimetypes
 from pathlib import Path
@@ -9,9 +9,9 @@ from app.storage.base import ObjectStore
 
 
 def put_pictures(store: ObjectStore, folder: Path) -> int:
-    """Put each picture below `folder` under its relative path, unless there is one already; return how many were put.
+    """Put each picture below `folder` under its relative path, if nothing is stored there. Returns how many were put.
 
-    Raises InvalidInput where there are no pictures at all, StorageUnavailable.
+    Raises InvalidInput when `folder` holds no pictures, StorageUnavailable.
     """
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     pictures = {key: path for key, path in paths.items() if is_picture_key(key)}

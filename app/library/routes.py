@@ -1,6 +1,6 @@
 """GET /folders and /images/{id}: what is indexed, and the pictures themselves."""
 
-from typing import Any
+from typing import Annotated, Any, cast
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends
@@ -8,10 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.http.openapi import problems
-from app.http.requests import ServicesDep, takes_no_parameters
-from app.search.schemas import FolderInfo, FolderList, ImageInfo
-
-router = APIRouter(tags=["library"])
+from app.http.requests import NOT_MODIFIED, ViewSource, not_modified, takes_no_parameters
+from app.library.schemas import FolderInfo, FolderList, ImageInfo
+from app.library.service import Library
 
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -19,9 +18,16 @@ SAFE_HEADERS = {
     "Cache-Control": "private, no-cache",
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
-"""A picture is shown as a picture and runs nothing; caches ask again each time, which costs a 304."""
+"""A picture is shown as a picture and can't run code. Caches ask again each time, which costs a 304."""
 
-_NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged since the ETag that was sent"}}
+
+async def _library(request: Request) -> Library:
+    return cast(Library, request.state.library)
+
+
+Pictures = Annotated[Library, Depends(_library)]
+
+router = APIRouter(tags=["library"])
 
 
 def _binary(*media_types: str) -> dict[int | str, dict[str, Any]]:
@@ -31,22 +37,22 @@ def _binary(*media_types: str) -> dict[int | str, dict[str, Any]]:
 
 @router.head("/folders", dependencies=[Depends(takes_no_parameters)], include_in_schema=False)
 @router.get("/folders", dependencies=[Depends(takes_no_parameters)], responses=problems(422, 503))
-async def folders(services: ServicesDep) -> FolderList:
+async def folders(library: Pictures, view: ViewSource) -> FolderList:
     """Every folder that holds a picture, directly or somewhere below."""
-    snapshot, counts = await services.library.folders()
+    seen = view()
     return FolderList(
-        folders=[FolderInfo.of(folder) for folder in counts],
-        root=snapshot.folders.get("", 0),
-        count=len(snapshot.records),
-        generation=snapshot.pointer.generation,
+        folders=[FolderInfo.of(folder) for folder in await library.folders(seen)],
+        root=seen.folders.get("", 0),
+        count=len(seen),
+        generation=seen.generation,
     )
 
 
 @router.head("/images/{image_id}", include_in_schema=False)
 @router.get("/images/{image_id}", responses=problems(404, 503))
-async def image(image_id: str, request: Request, services: ServicesDep) -> ImageInfo:
+async def image(image_id: str, request: Request, library: Pictures, view: ViewSource) -> ImageInfo:
     """What is known of one picture."""
-    return ImageInfo.of(await services.library.find(image_id), request)
+    return ImageInfo.of(await library.find(image_id, view()), request)
 
 
 @router.head("/images/{image_id}/original", include_in_schema=False)
@@ -54,20 +60,20 @@ async def image(image_id: str, request: Request, services: ServicesDep) -> Image
     "/images/{image_id}/original",
     name="image_original",
     response_class=Response,
-    responses={**_binary("image/*"), **_NOT_MODIFIED, **problems(404, 503)},
+    responses={**_binary("image/*"), **NOT_MODIFIED, **problems(404, 503)},
 )
-async def original(image_id: str, request: Request, services: ServicesDep) -> Response:
+async def original(image_id: str, request: Request, library: Pictures, view: ViewSource) -> Response:
     """The picture's file as it is in the bucket."""
-    found = await services.library.original(image_id)
+    found = await library.original(image_id, view())
     headers = {**SAFE_HEADERS, "ETag": f'"{found.info.etag}"'}
-    if _has_current(request, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
+    if unchanged := not_modified(request, headers["ETag"], headers):
+        return unchanged
     name = quote(found.info.key.rpartition("/")[2])
     headers["Content-Length"] = str(found.info.size_bytes)
     headers["Content-Disposition"] = f"inline; filename*=UTF-8''{name}"
     if request.method == "HEAD":
         return Response(headers=headers, media_type=found.content_type)
-    return StreamingResponse(await services.library.stream(found), headers=headers, media_type=found.content_type)
+    return StreamingResponse(await library.stream(found), headers=headers, media_type=found.content_type)
 
 
 @router.head("/images/{image_id}/thumbnail", include_in_schema=False)
@@ -75,18 +81,12 @@ async def original(image_id: str, request: Request, services: ServicesDep) -> Re
     "/images/{image_id}/thumbnail",
     name="image_thumbnail",
     response_class=Response,
-    responses={**_binary("image/webp"), **_NOT_MODIFIED, **problems(404, 503)},
+    responses={**_binary("image/webp"), **NOT_MODIFIED, **problems(404, 503)},
 )
-async def thumbnail(image_id: str, request: Request, services: ServicesDep) -> Response:
+async def thumbnail(image_id: str, request: Request, library: Pictures, view: ViewSource) -> Response:
     """A small WebP copy, at most 256 pixels on its longer side."""
-    record = services.library.record(image_id)
+    record = view().record(image_id)
     headers = {**SAFE_HEADERS, "ETag": f'"{record.etag}-thumbnail"'}
-    if _has_current(request, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    return Response(await services.library.thumbnail(record), headers=headers, media_type="image/webp")
-
-
-def _has_current(request: Request, etag: str) -> bool:
-    """RFC 9110, 13.1.2: weak comparison."""
-    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    return etag in known or known == ["*"]
+    if unchanged := not_modified(request, headers["ETag"], headers):
+        return unchanged
+    return Response(await library.thumbnail(record), headers=headers, media_type="image/webp")

@@ -4,14 +4,11 @@ Each one carries the etag of the picture it was made from in its EXIF block, so 
 any other record; deleting them all loses nothing.
 """
 
-import io
 import logging
-
-from PIL import ExifTags, Image, UnidentifiedImageError
 
 from app.catalog.layout import THUMBNAIL_PREFIX
 from app.errors import ImageNotFound, InvalidInput, ObjectNotFound, StorageUnavailable
-from app.pictures.decoding import Size, decode_image
+from app.pictures.resized import resized_copy, source_etag_of
 from app.settings import ImageSettings
 from app.storage.base import ObjectStore
 from app.types import ImageRecord
@@ -20,9 +17,6 @@ log = logging.getLogger(__name__)
 
 MAX_SIDE = 256
 """Pixels."""
-
-QUALITY = 80
-"""WebP's scale: 0 to 100."""
 
 
 def thumbnail_key(image_id: str) -> str:
@@ -45,15 +39,14 @@ class Thumbnails:
             data = self._store.get(thumbnail_key(record.image_id)).data
         except ObjectNotFound:
             return None
-        return data if _source_etag(data) == record.etag else None
+        return data if source_etag_of(data) == record.etag else None
 
     def _make(self, record: ImageRecord) -> bytes:
         original = self._store.get(record.object_key)
         try:
-            image = decode_image(original.data, self._images, _size_in_box).image
+            data = resized_copy(original.data, self._images, max_side=MAX_SIDE, source_etag=original.etag)
         except InvalidInput as error:
             raise ImageNotFound(f"The picture {record.object_key} can't be read any more: {error}") from error
-        data = _shrink(image, original.etag)
         self._keep(record.image_id, data)
         return data
 
@@ -63,25 +56,3 @@ class Thumbnails:
             self._store.put(thumbnail_key(image_id), data, content_type="image/webp")
         except StorageUnavailable as error:
             log.warning("A thumbnail could not be kept: %s", error)
-
-
-def _size_in_box(size: Size) -> Size:
-    scale = MAX_SIDE / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
-def _shrink(image: Image.Image, etag: str) -> bytes:
-    image.thumbnail((MAX_SIDE, MAX_SIDE))
-    exif = Image.Exif()
-    exif[ExifTags.Base.ImageDescription] = etag
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=QUALITY, exif=exif)
-    return buffer.getvalue()
-
-
-def _source_etag(data: bytes) -> str | None:
-    try:
-        with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
-            return image.getexif().get(ExifTags.Base.ImageDescription)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        return None

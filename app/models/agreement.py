@@ -1,4 +1,4 @@
-"""How alike the vectors are that one model gives in two runtimes or two arithmetics, and what that is tried on."""
+"""How much the vectors of one model agree between two runtimes or two arithmetics, and the inputs to try that on."""
 
 import statistics
 from typing import Final
@@ -14,7 +14,7 @@ NEIGHBOURS: Final = 10
 
 
 def sample_pictures() -> list[Image.Image]:
-    """Smooth and noisy pictures of several shapes."""
+    """Smooth and noisy pictures of several shapes, the same in every call."""
     random = np.random.default_rng(0)
     pictures = []
     for height, width in ((300, 400), (240, 135), (224, 224), (90, 200)):
@@ -25,7 +25,7 @@ def sample_pictures() -> list[Image.Image]:
 
 
 def cosines(left: Vectors, right: Vectors) -> Vectors:
-    """(N,) between the rows of both."""
+    """(N,) cosines between row i of `left` and row i of `right`; the rows need not have unit length."""
     lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     values: Vectors = (left * right).sum(axis=1) / np.maximum(lengths, 1e-12)
     return values
@@ -34,7 +34,11 @@ def cosines(left: Vectors, right: Vectors) -> Vectors:
 def overlap_of(
     pictures: Vectors, pictures8: Vectors, queries: Vectors | None = None, queries8: Vectors | None = None
 ) -> float:
-    """Mean share of the NEIGHBOURS nearest rows of each query that both versions name; pictures ask for others."""
+    """Mean share of the NEIGHBOURS nearest pictures of a query that both arithmetics find, 0 to 1.
+
+    The names with an 8 hold the same vectors in the other arithmetic. Without `queries` each picture is a query for
+    all other pictures.
+    """
     nearest = []
     for rows, asked in ((pictures, queries), (pictures8, queries8)):
         scores = (rows if asked is None else asked) @ rows.T

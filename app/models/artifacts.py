@@ -1,43 +1,42 @@
-"""Folders on this disk with what was costly to make, trusted only when they are whole and were made by the same means.
+"""Folders of files that are costly to make, such as a converted model. A folder is used again only while it is intact.
 
-Each holds files and a `manifest.json` with their hashes and what they were made by.
+`manifest.json` in each folder has the hashes of its files and what made them (versions, formats). `find` answers None
+when a hash or a version differs; `make` then writes the folder anew.
 """
 
-import hashlib
 import json
-import logging
 import tempfile
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-logger = logging.getLogger(__name__)
+from app.types import hash_file
 
 MANIFEST: Final = "manifest.json"
 
 
 def find(folder: Path, made_by: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Its manifest; None when that, or a file it names, is missing, damaged, or made by other means."""
+    """The folder's manifest. None when a file is missing or damaged, or when the manifest differs from `made_by`."""
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
-        whole = all(_hash(folder / name) == digest for name, digest in manifest["files"].items())
+        intact = all(_hash_of(folder / name) == digest for name, digest in manifest["files"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return manifest if whole and made_by.items() <= manifest.items() else None
+    return manifest if intact and made_by.items() <= manifest.items() else None
 
 
 def make(folder: Path, made_by: Mapping[str, Any], fill: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
-    """Have `fill` write the files of a new folder and say what its manifest is to tell besides; answers that.
+    """Make the folder, in place of an older one, and return its manifest.
 
-    What was there before is dropped. Raises OSError, and what `fill` raises.
+    `fill` writes the files into the folder that it is given, and returns further entries for the manifest.
+    Raises OSError. Exceptions of `fill` propagate, and the older folder stays.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as workplace:
         made = Path(workplace, "new")
         made.mkdir()
-        said = fill(made)
-        manifest = {**made_by, **said, "files": {path.name: _hash(path) for path in sorted(made.iterdir())}}
+        entries = fill(made)
+        manifest = {**made_by, **entries, "files": {path.name: _hash_of(path) for path in sorted(made.iterdir())}}
         (made / MANIFEST).write_text(json.dumps(manifest, indent=1))
         if folder.exists():
             folder.rename(Path(workplace, "old"))
@@ -46,7 +45,7 @@ def make(folder: Path, made_by: Mapping[str, Any], fill: Callable[[Path], Mappin
 
 
 def _put(made: Path, folder: Path) -> None:
-    """Move a whole folder into place, unless another process was first. Raises OSError."""
+    """Move a finished folder into place. When another process was faster, its folder stays. Raises OSError."""
     try:
         made.rename(folder)
     except OSError:
@@ -54,6 +53,6 @@ def _put(made: Path, folder: Path) -> None:
             raise
 
 
-def _hash(path: Path) -> str:
+def _hash_of(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
+        return hash_file(file)

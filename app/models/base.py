@@ -1,4 +1,4 @@
-"""What a model can do, whichever runtime is behind it."""
+"""What a model can do, in any runtime: `Embedder` for the rest of the program, `Towers` behind it."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
@@ -11,7 +11,7 @@ from app.settings import ImageSettings
 from app.types import ModelIdentity, Vectors
 
 ModelInputs: TypeAlias = dict[str, NDArray[Any]]
-"""What a tower takes by name: `input_ids` (N, T) with a mask beside them, `pixel_values` (N, 3, H, W) float32, ..."""
+"""A tower's input arrays by name: `input_ids` (N, T) with a mask, `pixel_values` (N, 3, H, W) float32, ..."""
 
 
 class Embedder(Protocol):
@@ -19,18 +19,21 @@ class Embedder(Protocol):
 
     identity: ModelIdentity
     notice: str | None
-    """A sentence the model's makers want users to read, from `config.json`'s `image2search.notice`."""
+    """A sentence that the model's makers want users to read, from `config.json`'s `image2search.notice`."""
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """(N, D) float32 unit rows; a text beyond the model's context is cut by the tokenizer."""
+        """(N, D) float32 unit rows. The tokenizer cuts a text that is longer than the model's context."""
         ...
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """(N, D) float32 unit rows of RGB pictures, as `read` makes them."""
+        """(N, D) float32 unit rows of RGB pictures, as `read_picture` returns them."""
         ...
 
-    def read(self, data: bytes, limits: ImageSettings) -> Picture:
-        """A picture file, decoded as small as the model looks at it. Raises as `decode_image`. Thread-safe."""
+    def read_picture(self, data: bytes, limits: ImageSettings) -> Picture:
+        """The picture in a file, resized for this model. The only way in for image bytes: uploads and index alike.
+
+        Raises as `decode_image`. Thread-safe.
+        """
         ...
 
 
@@ -45,9 +48,9 @@ class Towers(Protocol):
     """As `ModelIdentity.agreement`."""
 
     def encode_texts(self, inputs: ModelInputs) -> Vectors:
-        """(N, D) float32 of tokens, of any length."""
+        """(N, D) float32 of tokens; rows need not have unit length."""
         ...
 
     def encode_images(self, inputs: ModelInputs) -> Vectors:
-        """(N, D) float32 of preprocessed pictures, of any length."""
+        """(N, D) float32 of preprocessed pictures; rows need not have unit length."""
         ...

@@ -1,4 +1,4 @@
-"""What 8-bit arithmetic is fitted to and judged on: picture files, and texts as people type them."""
+"""The pictures and texts that 8-bit arithmetic is fitted to and compared on."""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 SAMPLES: Final = Path(__file__).parents[2] / "samples"
-"""The pictures that a checkout ships with."""
+"""The pictures that are part of the repository."""
 
 MOST_PICTURES: Final = 256
+"""Most pictures that one fitting uses."""
 
 Item = TypeVar("Item")
 
@@ -25,23 +26,24 @@ _WORDINGS: Final = (
 
 @dataclass(frozen=True)
 class Calibration:
-    """`files` reads the pictures when they are needed, at most MOST_PICTURES of them."""
+    """Picture files to fit 8-bit arithmetic to."""
 
     source: str
-    """Which they are, as in "fitted to ..."."""
+    """Where they come from, as people read it: "fitted to the sample pictures"."""
     own: bool
-    """Whether they are the user's own, which are worth more."""
+    """Whether they are the user's own pictures. A fitting to these replaces one to the sample pictures."""
     files: Callable[[], Iterable[bytes]]
+    """Reads the files when they are needed, at most MOST_PICTURES."""
 
 
 def sample_calibration() -> Calibration | None:
-    """On the pictures of the checkout; None where the program was installed without one."""
+    """The sample pictures of the repository. None when the program was installed without them."""
     paths = spread(sorted(SAMPLES.rglob("*.jpg")), MOST_PICTURES)
     return Calibration("the sample pictures", False, lambda: map(Path.read_bytes, paths)) if paths else None
 
 
 def calibration_texts() -> list[str]:
-    """Short and long ones, 144 of them."""
+    """144 short and long texts."""
     others = itertools.cycle(_THINGS[5:] + _THINGS[:5])
     return [
         wording.format(thing, other=other)
@@ -50,5 +52,5 @@ def calibration_texts() -> list[str]:
 
 
 def spread(items: Sequence[Item], most: int) -> Sequence[Item]:
-    """At most so many of them, from everywhere in the list."""
+    """At most `most` items, evenly spaced over the whole list."""
     return [items[number * len(items) // most] for number in range(most)] if len(items) > most else items

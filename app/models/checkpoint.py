@@ -1,6 +1,8 @@
 """Where a model's files are, and the fingerprint that tells one model from another.
 
-`MODEL` (name or folder) -> `find_checkpoint` -> folder on this disk -> `Checkpoint.fingerprint`.
+`MODEL` (name or folder) -> `find_checkpoint` -> a folder on this machine -> `Checkpoint.fingerprint`.
+A name that is no folder is looked up in the local Hugging Face cache, then on the hub. Once downloaded, a model starts
+without a network.
 """
 
 import hashlib
@@ -13,9 +15,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
-from app.errors import ModelUnavailable
+from app.errors import ModelUnavailable, first_line
 from app.pictures.decoding import PREPROCESSING_VERSION
 from app.settings import ModelSettings
+from app.types import hash_content, hash_file
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +26,7 @@ DEMO_MODEL: Final = "demo"
 DEMO_FOLDER: Final = Path(__file__).parents[2] / "models" / "demo-clip"
 
 WEIGHTS: Final = ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
-"""In the order in which transformers prefers them; the patterns are those of sharded models."""
+"""In the order in which transformers looks for them. The patterns match models that are split into several files."""
 
 TOKENIZERS: Final = (
     "tokenizer.json",
@@ -45,7 +48,7 @@ OTHERS: Final = (
 VOLATILE: Final = frozenset(
     {"_name_or_path", "name_or_path", "transformers_version", "image2search", "is_local", "local_files_only"}
 )
-"""Entries of JSON files that say where or by what a model was saved, not what it computes."""
+"""JSON entries that tell where a model was saved and with which version. They don't change what it computes."""
 
 REMEDY: Final = (
     "Set MODEL to `demo`, to the folder of a Hugging Face dual encoder (CLIP, SigLIP, ...) or to such a model's name."
@@ -57,7 +60,7 @@ class Checkpoint:
     """A model's files in one folder."""
 
     name: str
-    """What people read: the hub's name and commit, or the folder's own name, never its path."""
+    """For people to read: the hub's name and commit, or the folder's own name. Never the folder's path."""
     folder: Path
 
     @cached_property
@@ -75,16 +78,21 @@ class Checkpoint:
 
     @property
     def notice(self) -> str | None:
+        """As `Embedder.notice`."""
         own = self.config.get("image2search")
         notice = own.get("notice") if isinstance(own, dict) else None
         return str(notice) if notice else None
 
     @property
     def weights(self) -> list[Path]:
+        """The files that hold the weights, by the first of WEIGHTS that matches; empty when there are none."""
         return next(filter(None, (sorted(self.folder.glob(pattern)) for pattern in WEIGHTS)), [])
 
     def check(self) -> None:
-        """Raise `ModelUnavailable` naming what the folder lacks; transformers makes up an empty tokenizer for it."""
+        """Raise `ModelUnavailable` when a file is missing.
+
+        transformers would not: it replaces a missing tokenizer by an empty one.
+        """
         if not self.config.get("model_type"):
             raise self.unavailable("config.json names no model_type, so this is no Hugging Face model")
         if not self.weights:
@@ -95,29 +103,29 @@ class Checkpoint:
             raise self.unavailable(f"{self.folder} has no preprocessor_config.json, which says how to prepare pictures")
 
     def fingerprint(self) -> str:
-        """32 hex digits over weights, configuration, tokenizer and preprocessing, by content alone.
+        """32 hex digits over the contents of weights, configuration, tokenizer and preprocessing files.
 
-        A model's name and revision are covered by what they name: moved, renamed, or taken from the hub at another
-        revision with the same files, it keeps its fingerprint.
+        Name, folder and revision don't count: a model that is moved or renamed keeps its fingerprint, and another
+        revision with the same files has the same fingerprint.
         """
         digest = hashlib.blake2b(f"preprocessing {PREPROCESSING_VERSION}\n".encode(), digest_size=16)
         for path in sorted(self._deciding_files()):
-            digest.update(f"{path.name} {_hash_file(path)}\n".encode())
+            digest.update(f"{path.name} {_hash_of(path)}\n".encode())
         return digest.hexdigest()
 
     def unavailable(self, problem: str) -> ModelUnavailable:
+        """The error to raise; `problem` is a clause such as `config.json can't be read`."""
         return ModelUnavailable(f"The model {self.name} can't be used: {problem}. {REMEDY}")
 
     @contextmanager
     def translating(self, what: str) -> Iterator[None]:
-        """Whatever is raised over the model's files, as `ModelUnavailable`."""
+        """Any exception that the model's files cause becomes `ModelUnavailable`; `what` names the part being loaded."""
         try:
             yield
         except ModelUnavailable:
             raise
         except Exception as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise self.unavailable(f"{what} can't be loaded ({lines[0]})") from error
+            raise self.unavailable(f"{what} can't be loaded ({first_line(error)})") from error
 
     def _has(self, names: tuple[str, ...]) -> bool:
         return any((self.folder / name).is_file() for name in names)
@@ -130,7 +138,7 @@ class Checkpoint:
 
 
 def find_checkpoint(settings: ModelSettings) -> Checkpoint:
-    """The folder of the model that is asked for, downloaded if need be. Raises `ModelUnavailable`."""
+    """The model that `MODEL` names, downloaded when it is not on this machine yet. Raises `ModelUnavailable`."""
     if settings.name == DEMO_MODEL:
         if not DEMO_FOLDER.is_dir():
             raise ModelUnavailable(
@@ -143,27 +151,60 @@ def find_checkpoint(settings: ModelSettings) -> Checkpoint:
         return Checkpoint(folder.resolve().name, folder)
     if folder.is_absolute() or settings.name.startswith(("~", ".")):
         raise ModelUnavailable(f"MODEL={settings.name} is no folder on this machine. {REMEDY}")
-    from app.models import hub  # its library takes most of a second to import, and folders need none of it
-
-    folder = hub.fetch(settings.name, settings.revision)
+    folder = _fetch(settings.name, settings.revision)
     return Checkpoint(f"{settings.name}@{folder.name[:12]}", folder)
 
 
-def _hash_file(path: Path) -> str:
+def _fetch(name: str, revision: str) -> Path:
+    """The folder of a model from the hub or its local cache. Raises ModelUnavailable."""
+    from huggingface_hub.errors import HFValidationError  # takes most of a second to import; folders don't need it
+
+    try:
+        folder = _snapshot(name, revision, ["*.json", "*.txt", "*.model", "*.safetensors"])
+        if not any(folder.glob("*.safetensors")):
+            folder = _snapshot(name, revision, ["*.json", "*.txt", "*.model", "pytorch_model*.bin"])
+    except HFValidationError as error:
+        raise ModelUnavailable(f"MODEL={name} is neither a folder nor a possible name on the hub. {REMEDY}") from error
+    except Exception as error:
+        raise ModelUnavailable(
+            f"The model {name} at revision {revision} was not found. Tried: a folder of that name, the local Hugging"
+            f" Face cache (HF_HOME), and the hub, which answered: {first_line(error).removeprefix('Got: ')}."
+            " Set MODEL to a folder that holds the model, HF_HOME to a cache that does, MODEL_REVISION to a revision"
+            " that exists, HF_TOKEN for a private model, or HF_ENDPOINT for a mirror."
+        ) from error
+    return folder
+
+
+def _snapshot(name: str, revision: str, patterns: list[str]) -> Path:
+    """The folder of those files of a repository that match; downloads what the local cache lacks."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    fetch = partial(snapshot_download, name, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"])
+    try:
+        return Path(fetch(local_files_only=True))
+    except LocalEntryNotFoundError:
+        logger.info("looking for the model %s at revision %s on the hub", name, revision)
+        return Path(fetch())
+
+
+def _hash_of(path: Path) -> str:
+    """By content; of JSON by what it says, not how it is laid out."""
     if path.suffix == ".json":
-        return hashlib.blake2b(_canonical(path.read_bytes()), digest_size=16).hexdigest()
+        return hash_content(_canonical(path.read_bytes()))
     with path.open("rb") as file:
-        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=16)).hexdigest()
+        return hash_file(file)
 
 
 def _canonical(text: bytes) -> bytes:
+    """JSON in one layout, without the VOLATILE entries. Other text stays as it is."""
     try:
-        return json.dumps(_lasting(json.loads(text)), sort_keys=True).encode()
+        return json.dumps(_without_volatile(json.loads(text)), sort_keys=True).encode()
     except ValueError:
         return text
 
 
-def _lasting(value: Any) -> Any:
+def _without_volatile(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _lasting(item) for key, item in value.items() if key not in VOLATILE}
-    return [_lasting(item) for item in value] if isinstance(value, list) else value
+        return {key: _without_volatile(item) for key, item in value.items() if key not in VOLATILE}
+    return [_without_volatile(item) for item in value] if isinstance(value, list) else value

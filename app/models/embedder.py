@@ -9,23 +9,23 @@ from PIL import Image
 from app.errors import ModelUnavailable
 from app.models.base import ModelInputs, Towers
 from app.models.checkpoint import Checkpoint
-from app.models.inputs import Preparation
+from app.models.inputs import InputPreparer
 from app.pictures.decoding import Picture
 from app.settings import ImageSettings
 from app.types import ModelIdentity, Vectors
 
 FORWARD_SIZE: Final = 64
-"""Most texts or pictures in one pass through the network; longer lists go in several."""
+"""Most texts or pictures in one pass through the network. Longer lists take several passes."""
 
 Item = TypeVar("Item")
 
 
 class DualEncoder:
-    """Any Hugging Face dual encoder, its towers in some runtime. Not thread-safe."""
+    """The `Embedder` for any Hugging Face dual encoder, in any runtime. Not thread-safe."""
 
-    def __init__(self, checkpoint: Checkpoint, prepare: Preparation, towers: Towers) -> None:
-        """Raises ModelUnavailable when the towers don't fit together."""
-        self._prepare, self._towers = prepare, towers
+    def __init__(self, checkpoint: Checkpoint, prepare: InputPreparer, towers: Towers) -> None:
+        """Raises ModelUnavailable when the vectors of the two towers can't be compared."""
+        self.prepare, self._towers = prepare, towers
         self._name, self.notice = checkpoint.name, checkpoint.notice
         with checkpoint.translating("a first text and picture"):
             dimension = self._probe()
@@ -39,16 +39,16 @@ class DualEncoder:
         )
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """(N, D) float32 unit rows; a text beyond the model's context is cut by the tokenizer."""
-        return self._in_passes(texts, self._prepare.texts, self._towers.encode_texts)
+        """As `Embedder.encode_texts`."""
+        return self._in_passes(texts, self.prepare.texts, self._towers.encode_texts)
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
-        """(N, D) float32 unit rows of RGB pictures, as `read` makes them."""
-        return self._in_passes(images, self._prepare.images, self._towers.encode_images)
+        """As `Embedder.encode_images`."""
+        return self._in_passes(images, self.prepare.images, self._towers.encode_images)
 
-    def read(self, data: bytes, limits: ImageSettings) -> Picture:
-        """A picture file, decoded as small as the model looks at it. Raises as `decode_image`. Thread-safe."""
-        return self._prepare.images.read(data, limits)
+    def read_picture(self, data: bytes, limits: ImageSettings) -> Picture:
+        """As `Embedder.read_picture`."""
+        return self.prepare.images.read_picture(data, limits)
 
     def _in_passes(
         self,
@@ -66,7 +66,7 @@ class DualEncoder:
             lengths = np.linalg.norm(features, axis=1, keepdims=True)
         if not (np.isfinite(lengths) & (lengths > 0)).all():
             raise ModelUnavailable(
-                f"The model {self._name} gave vectors that are no numbers or have no length; its weights may be"
+                f"The model {self._name} gave vectors that are no numbers or have no length. Its weights may be"
                 f" damaged, or too large for {self._towers.precision} in {self._towers.runtime}. Download it again, or"
                 " set MODEL_DEVICE=cpu and PRECISION=fp32."
             )
@@ -74,13 +74,13 @@ class DualEncoder:
         return rows
 
     def _probe(self) -> int:
-        """The dimension D, found by embedding one text and two pictures of different shapes."""
+        """The dimension D of the vectors. Embeds one text and two pictures of different shapes to find it."""
         pictures = [Image.new("RGB", (64, 48), "white"), Image.new("RGB", (48, 64), "black")]
-        text = self._unit_rows(self._towers.encode_texts(self._prepare.texts(["a picture"])))
-        image = self._unit_rows(self._towers.encode_images(self._prepare.images(pictures)))
+        text = self._unit_rows(self._towers.encode_texts(self.prepare.texts(["a picture"])))
+        image = self._unit_rows(self._towers.encode_images(self.prepare.images(pictures)))
         if text.shape[-1] != image.shape[-1]:
             raise ModelUnavailable(
                 f"The model {self._name} makes text vectors of {text.shape[-1]} numbers and image vectors of"
-                f" {image.shape[-1]}: they can't be compared. Set MODEL to a dual encoder such as CLIP or SigLIP."
+                f" {image.shape[-1]}, so they can't be compared. Set MODEL to a dual encoder such as CLIP or SigLIP."
             )
         return int(text.shape[-1])

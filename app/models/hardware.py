@@ -1,4 +1,4 @@
-"""What this machine can compute with, found without importing PyTorch, which takes seconds."""
+"""What this machine can compute with. PyTorch takes seconds to import, so it is asked only when it must be."""
 
 import ctypes
 from importlib.metadata import version
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import ModelUnavailable
-from app.models.openvino.core import CORE
 
 NVIDIA_DRIVERS: Final = ("libcuda.so.1", "nvcuda.dll")
 AMD_DRIVER: Final = Path("/dev/kfd")
@@ -15,7 +14,10 @@ INT8_DOT: Final = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 
 
 def choose_device(wanted: str) -> str:
-    """`cpu` or `cuda`, for `auto`, `cpu` or `cuda`. Raises ModelUnavailable when CUDA is asked for and absent."""
+    """`cpu` or `cuda`. `wanted` may be `auto` too: CUDA where it is present.
+
+    Raises ModelUnavailable when CUDA is wanted and absent.
+    """
     present = wanted != "cpu" and has_cuda()
     if wanted == "cuda" and not present:
         raise ModelUnavailable(
@@ -26,7 +28,7 @@ def choose_device(wanted: str) -> str:
 
 
 def has_cuda() -> bool:
-    """Whether PyTorch finds a GPU; it is only asked where there is a driver."""
+    """Whether PyTorch finds a GPU. Without a GPU driver the answer is no, and PyTorch is not imported."""
     if not AMD_DRIVER.exists() and not any(_loads(library) for library in NVIDIA_DRIVERS):
         return False
     import torch
@@ -34,13 +36,11 @@ def has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def can_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 itself (AVX-512 BF16, AMX)."""
-    return "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def has_int8_dot() -> bool:
-    """Whether this CPU multiplies and sums 8-bit numbers at once (VNNI, AMX); without it int8 gains little."""
+    """Whether this CPU multiplies and sums 8-bit numbers in one instruction (VNNI, AMX).
+
+    Without such an instruction int8 gains little.
+    """
     if CPU_FACTS.exists():
         facts = CPU_FACTS.read_text().splitlines()
         flags = next((line for line in facts if line.startswith("flags")), "")

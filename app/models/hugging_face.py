@@ -1,22 +1,22 @@
-"""A model's folder to what prepares texts and pictures for it, and to a PyTorch network, by transformers."""
+"""A model's folder as its makers published it, read by transformers: tokenizer, image processor, PyTorch network.
+
+transformers and PyTorch take seconds to import, so the functions import them. A converted model starts without both.
+"""
 
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from app.models.base import ModelInputs
 from app.models.checkpoint import Checkpoint
-from app.models.inputs import Preparation
+from app.models.inputs import TOKEN_FIELDS, InputPreparer, TextTokenizer, Tokenize, clean
 from app.models.preprocess import Preprocessor
-from app.models.tokenizer import PARTS, TextTokenizer, Tokenize, clean
 
 SCALARS: Final = frozenset({"logit_scale", "logit_bias"})
 """Weights that only training needs; a checkpoint may lack them."""
@@ -33,39 +33,72 @@ TRICKY_TEXTS: Final = (
     ),
     *("\u200bzero\x00width\ufeff", "supercalifragilisticexpialidocious" * 3, "every word counts " * 60),
 )
-"""On which tokenizers differ, if they do."""
+"""Two tokenizers that differ at all differ on some of these."""
 
 
-def read_preparation(checkpoint: Checkpoint) -> Preparation:
-    """As a model's folder says. Raises ModelUnavailable."""
-    with quiet_transformers():
-        with checkpoint.translating("its configuration"):
-            config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True, trust_remote_code=False)
-        with checkpoint.translating("its tokenizer"):
-            whole: Any = AutoTokenizer.from_pretrained(
-                checkpoint.folder, local_files_only=True, trust_remote_code=False
+class SourceModel:
+    """A model in the form in which it was published. Each part is read when it is asked for."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+
+    @cached_property
+    def prepare(self) -> InputPreparer:
+        """What makes the towers' inputs; the weights are not read for it. Raises ModelUnavailable."""
+        from transformers import AutoConfig, AutoTokenizer
+
+        folder = self._checkpoint.folder
+        with quiet_transformers():
+            with self._checkpoint.translating("its configuration"):
+                config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            with self._checkpoint.translating("its tokenizer"):
+                tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+                texts = tokenizer_of(tokenizer, config)
+            with self._checkpoint.translating("its image preprocessing"):
+                images = read_preprocessor(folder)
+        return InputPreparer(texts, images)
+
+    def load_network(self) -> Any:
+        """The PyTorch network, in float32. Raises ModelUnavailable."""
+        import torch
+        from transformers import AutoModel
+
+        with quiet_transformers(), self._checkpoint.translating("its weights"):
+            network, loading = AutoModel.from_pretrained(
+                self._checkpoint.folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
             )
-            texts = tokenizer_of(whole, config)
-        with checkpoint.translating("its image preprocessing"):
-            images = read_preprocessor(checkpoint.folder)
-    return Preparation(texts, images)
+        if not (hasattr(network, "get_text_features") and hasattr(network, "get_image_features")):
+            raise self._checkpoint.unavailable(
+                f"it is a {type(network).__name__}, not a dual encoder with a text tower and an image tower"
+            )
+        if missing := sorted(set(loading["missing_keys"]) - SCALARS):
+            raise self._checkpoint.unavailable(
+                f"its weights lack {len(missing)} tensors, {missing[0]} among them; they would get random numbers"
+            )
+        return network
 
 
 def read_preprocessor(folder: Path) -> Preprocessor:
-    """From a model folder; always Pillow's resize, so that a machine with torchvision gets the same vectors."""
+    """From a model folder. Pillow always does the resize, so that machines with torchvision get the same vectors."""
+    from transformers import AutoImageProcessor
+
     auto: Any = AutoImageProcessor
     return Preprocessor.of(auto.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False))
 
 
 def tokenizer_of(tokenizer: Any, config: Any) -> Tokenize:
-    """Transformers' tokenizer as the library's beneath it, where that gives the same tokens."""
+    """A tokenizer of transformers, reduced to the tokenizers library below it when that gives the same tokens."""
     whole = _WholeTokenizer(tokenizer, config)
     batches = [TRICKY_TEXTS, *([text] for text in TRICKY_TEXTS)]
     expected = [whole(batch) for batch in batches]
-    beneath = getattr(tokenizer, "backend_tokenizer", None)  # pads and truncates as it was asked to last
-    if beneath is None or not PARTS.keys() >= expected[0].keys():
+    library = getattr(tokenizer, "backend_tokenizer", None)  # `whole` has set its padding and truncation
+    if library is None or not TOKEN_FIELDS.keys() >= expected[0].keys():
         return whole
-    ours = TextTokenizer(Tokenizer.from_str(beneath.to_str()), list(expected[0]), lowers=whole.lowers)
+    ours = TextTokenizer(Tokenizer.from_str(library.to_str()), list(expected[0]), lowers=whole.lowers)
     same = all(
         ours(batch).keys() == tokens.keys()
         and all(np.array_equal(array, tokens[name]) for name, array in ours(batch).items())
@@ -80,7 +113,7 @@ class _WholeTokenizer:
     def __init__(self, tokenizer: Any, config: Any) -> None:
         self._tokenizer = tokenizer
         self.lowers = config.model_type in ("siglip", "siglip2")
-        """SigLIP saw lower-case text padded to full length, the padding unmasked (big_vision, `siglip` configs)."""
+        """SigLIP was trained on lower-case texts, padded to full length without mask (big_vision, `siglip` configs)."""
         self._max_length = _context_length(tokenizer, config)
 
     def __call__(self, texts: Sequence[str]) -> ModelInputs:
@@ -96,7 +129,7 @@ class _WholeTokenizer:
 
 
 def _context_length(tokenizer: Any, config: Any) -> int:
-    """Tokens the text tower has positions for."""
+    """The number of tokens for which the text tower has positions."""
     text_config = getattr(config, "text_config", config)
     positions = int(getattr(text_config, "max_position_embeddings", tokenizer.model_max_length))
     if "roberta" in text_config.model_type or text_config.model_type == "camembert":
@@ -104,30 +137,11 @@ def _context_length(tokenizer: Any, config: Any) -> int:
     return min(positions, int(tokenizer.model_max_length))
 
 
-def load_model(checkpoint: Checkpoint) -> Any:
-    """The network of a model folder, in float32. Raises ModelUnavailable."""
-    with quiet_transformers(), checkpoint.translating("its weights"):
-        model, loading = AutoModel.from_pretrained(
-            checkpoint.folder,
-            dtype=torch.float32,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    if not (hasattr(model, "get_text_features") and hasattr(model, "get_image_features")):
-        raise checkpoint.unavailable(
-            f"it is a {type(model).__name__}, not a dual encoder with a text tower and an image tower"
-        )
-    if missing := sorted(set(loading["missing_keys"]) - SCALARS):
-        raise checkpoint.unavailable(
-            f"its weights lack {len(missing)} tensors, {missing[0]} among them, which would be left to chance"
-        )
-    return model
-
-
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Without transformers' progress bars and remarks; errors still come through."""
+    """Turns off transformers' progress bars and warnings; errors are still logged."""
+    from transformers.utils import logging as transformers_logging
+
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.ERROR)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A dual encoder's towers run by PyTorch."""
+"""A dual encoder's towers, run by PyTorch. Importing this takes seconds, so callers import it when they need it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,25 +10,25 @@ from app.types import Vectors
 
 
 class TorchTowers:
-    """On the CPU or on CUDA, in float32 or bfloat16. Not thread-safe."""
+    """`Towers` on the CPU or on CUDA, in float32 or bfloat16. Not thread-safe."""
 
-    def __init__(self, model: Any, device: str, precision: str) -> None:
-        """`precision`: fp32 or bf16."""
-        self._model = model.to(device).eval()
+    def __init__(self, network: Any, device: str, precision: str) -> None:
+        """`precision` is fp32 or bf16."""
+        self._network = network.to(device).eval()
         self._device = device
         self.precision = precision
         self.runtime = f"torch-{device}"
         self.agreement = 1.0 if precision == "fp32" else None
         if device == "cuda" and precision == "bf16":
-            torch.set_float32_matmul_precision("high")  # TF32 for what autocast leaves in float32
+            torch.set_float32_matmul_precision("high")  # TF32 for the operations that autocast leaves in float32
 
     def encode_texts(self, inputs: ModelInputs) -> Vectors:
-        """(N, D) float32 of tokens, of any length."""
-        return self._forward(self._model.get_text_features, inputs)
+        """As `Towers.encode_texts`."""
+        return self._forward(self._network.get_text_features, inputs)
 
     def encode_images(self, inputs: ModelInputs) -> Vectors:
-        """(N, D) float32 of preprocessed pictures, of any length."""
-        return self._forward(self._model.get_image_features, inputs)
+        """As `Towers.encode_images`."""
+        return self._forward(self._network.get_image_features, inputs)
 
     @torch.inference_mode()
     def _forward(self, tower: Callable[..., Any], inputs: ModelInputs) -> Vectors:

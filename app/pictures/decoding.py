@@ -1,7 +1,7 @@
-"""Picture bytes to an upright RGB image, the one way in for uploads and for the bucket.
+"""Picture bytes to an upright RGB image: the one way for uploads and for pictures of the bucket.
 
-Where only a small copy is needed, a JPEG is decoded at a half, a quarter or an eighth of its size, which skips most of
-the work: libjpeg then leaves out the fine frequencies of each block.
+When only a small copy is needed, a JPEG is decoded at a half, a quarter or an eighth of its size. This skips most of
+the work, because libjpeg then leaves out the fine frequencies of each block.
 """
 
 import io
@@ -15,63 +15,23 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    ExifTags,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import ExifTags, Image, ImageFile
 
-from app.errors import ImageTooLarge, InvalidImage, UnsupportedImageType
+from app.errors import ImageTooLarge, InvalidImage, first_line
+from app.pictures.formats import recognise
 from app.settings import ImageSettings
 
 PREPROCESSING_VERSION: Final = 2
-"""Part of every fingerprint: raise it when the same bytes begin to give other arrays."""
+"""Part of every fingerprint. Raise it when a change makes the same bytes give other arrays."""
 
 SPARE: Final = 1.5
-"""A reduced JPEG keeps at least so many times the width and height needed; the rest is resized with care."""
+"""A reduced JPEG keeps at least this many times the needed width and height. A good filter does the rest."""
 
 WORTH_PIXELS: Final = 300_000
-"""Smaller pictures are decoded in full, which takes two milliseconds: reducing them gains nothing."""
+"""Pictures with fewer pixels are decoded in full. That takes two milliseconds, so reducing them gains nothing."""
 
 Size: TypeAlias = tuple[int, int]
 """Width and height, pixels."""
-
-_OPENERS: Final[Mapping[str, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
-    "PNG": PngImagePlugin.PngImageFile,
-    "JPEG": JpegImagePlugin.JpegImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "WEBP": WebPImagePlugin.WebPImageFile,
-}
-
-_SUPPORTED: Final[Mapping[str, re.Pattern[bytes]]] = {
-    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
-    "JPEG": re.compile(rb"\xff\xd8\xff"),
-    "GIF": re.compile(rb"GIF8[79]a"),
-    "BMP": re.compile(rb"BM"),
-    "TIFF": re.compile(rb"II[*+]\0|MM\0[*+]|MM\*\0|II\0\*"),
-    "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
-}
-
-_UNSUPPORTED: Final[Mapping[str, re.Pattern[bytes]]] = {
-    "PDF": re.compile(rb"\s*%PDF-"),
-    "AVIF": re.compile(rb"....ftypavi[fs]", re.DOTALL),
-    "HEIC": re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.DOTALL),
-    "video": re.compile(rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI ", re.DOTALL),
-    "SVG": re.compile(rb"(\xef\xbb\xbf)?\s*(<svg|<!DOCTYPE svg|<\?xml.{0,900}?<svg)", re.DOTALL | re.IGNORECASE),
-    "Photoshop": re.compile(rb"8BPS\0"),
-    "PostScript": re.compile(rb"%!PS|\xc5\xd0\xd3\xc6"),
-    "JPEG 2000": re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
-    "JPEG XL": re.compile(rb"\0\0\0\x0cJXL |\xff\x0a"),
-    "icon": re.compile(rb"\0\0[\x01\x02]\0[^\0]\0"),
-}
 
 _UPRIGHT: Final[Mapping[int, Image.Transpose]] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -85,15 +45,15 @@ _UPRIGHT: Final[Mapping[int, Image.Transpose]] = {
 """By the value of EXIF's orientation tag, 0x0112 (CIPA DC-008, 4.6.4)."""
 
 _LYING: Final = frozenset(turn for orientation, turn in _UPRIGHT.items() if orientation >= 5)
-"""Those that swap width and height."""
+"""The turns that swap width and height."""
 
 _BROKEN_METADATA: Final = (OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, struct.error)
-"""What Pillow's EXIF parser is seen to raise on damaged blocks."""
+"""Exceptions that Pillow's EXIF parser raises on damaged blocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """RGB and upright, perhaps smaller than its file, with the size that the file has when upright."""
+    """An upright RGB image. `width` and `height` are those of the file when upright; the image may be smaller."""
 
     image: Image.Image
     width: int
@@ -101,23 +61,24 @@ class Picture:
 
 
 def decode_image(data: bytes, limits: ImageSettings, needed: Callable[[Size], Size | None] | None = None) -> Picture:
-    """The picture as RGB, upright, on white where it was transparent; the first frame of an animation. Thread-safe.
+    """The picture as upright RGB. Transparent parts become white, and of an animation the first frame is taken.
 
-    `needed` says at what size a picture of a given one will be looked at, None if at its own: more is not decoded of a
-    JPEG, with some to spare. Without it the picture comes in full.
+    `needed` gets the size of the picture and returns the size in which it will be used, or None for its own size. A
+    JPEG is then decoded no larger than that, with some pixels to spare. Without `needed` the picture comes in full.
 
-    Raises `ImageTooLarge` (the size in pixels is read from the header, nothing is decoded), `UnsupportedImageType`
-    for a known kind of file that isn't among PNG, JPEG, GIF, BMP, TIFF and WebP, and `InvalidImage` for all else.
+    Raises `ImageTooLarge` before anything is decoded, because the header tells the size in pixels. Raises
+    `UnsupportedImageType` for a known format that is not accepted, and `InvalidImage` for anything else that is no
+    intact picture. Thread-safe.
     """
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(f"The picture has {len(data):,} bytes; at most {limits.max_bytes:,} are accepted.")
-    kind = _recognise(data)
+    kind = recognise(data)
     with _without_pillow_warnings():
         try:
-            image = _OPENERS[kind](io.BytesIO(data))
+            image = kind.open(io.BytesIO(data))
             _check_pixels(image.size, limits.max_pixels)
             size = image.size
-            if kind == "JPEG" and needed:
+            if kind.name == "JPEG" and needed:
                 _reduce(image, needed)
             image.load()
             turn = _turn_of(image)
@@ -126,34 +87,23 @@ def decode_image(data: bytes, limits: ImageSettings, needed: Callable[[Size], Si
         except ImageTooLarge:
             raise
         except Image.DecompressionBombError as error:
-            raise ImageTooLarge(f"The {kind} picture has more pixels than the decoder accepts.") from error
+            raise ImageTooLarge(f"The {kind.name} picture has more pixels than the decoder accepts.") from error
         except MemoryError:
             raise
         except Exception as error:
             raise InvalidImage(
-                f"The {kind} picture is damaged or cut short ({_first_line(error)}). Save or upload it again."
+                f"The {kind.name} picture is damaged or cut short ({first_line(error)}). Save or upload it again."
             ) from error
 
 
-def _recognise(data: bytes) -> str:
-    for kind, magic in _SUPPORTED.items():
-        if magic.match(data):
-            return kind
-    accepted = "Send PNG, JPEG, GIF, BMP, TIFF or WebP."
-    for kind, magic in _UNSUPPORTED.items():
-        if magic.match(data):
-            raise UnsupportedImageType(f"This is a file of kind {kind}, which isn't supported. {accepted}")
-    raise InvalidImage(f"{'These bytes are' if data else 'The file is empty:'} no picture. {accepted}")
-
-
-def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+def _check_pixels(size: Size, max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         raise ImageTooLarge(f"The picture has {width} x {height} pixels; at most {max_pixels:,} are accepted.")
 
 
 def _turn_of(image: Image.Image) -> Image.Transpose | None:
-    """What makes the picture upright."""
+    """The turn that makes the picture upright; None when it is upright already."""
     try:
         return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except _BROKEN_METADATA:
@@ -165,7 +115,7 @@ def _turned(size: Size, turn: Image.Transpose | None) -> Size:
 
 
 def _reduce(image: ImageFile.ImageFile, needed: Callable[[Size], Size | None]) -> None:
-    """Have a JPEG decoded smaller: by 2, 4 or 8, whichever still leaves enough."""
+    """Tell Pillow to decode a JPEG at the smallest of 1/2, 1/4 and 1/8 that leaves enough pixels."""
     if image.width * image.height < WORTH_PIXELS:
         return
     turn = _turn_of(image)
@@ -181,7 +131,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     elif image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = _on_white(image)
     rgb = image.convert("RGB")
-    rgb.info.clear()  # what is saved from it later must not carry an orientation that has been applied
+    rgb.info.clear()  # a copy saved from it must not repeat the orientation that was applied here
     return rgb
 
 
@@ -192,7 +142,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Greyscale of 16 or 32 bits, or of floats, spread over 0 to 255 by the range that the values suggest."""
+    """Greyscale with 16 or 32 bits or floats, scaled to 0 to 255 by `_value_range`."""
     values = np.nan_to_num(np.asarray(image, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = _value_range(image.mode, float(values.min()), float(values.max()))
     scaled = (values - low) * (255.0 / (high - low))
@@ -200,6 +150,7 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def _value_range(mode: str, lowest: float, highest: float) -> tuple[float, float]:
+    """The values of black and white, guessed from the smallest convention that holds all values of the picture."""
     if mode.startswith("I;16"):
         return 0.0, 65535.0
     if lowest < 0:
@@ -208,12 +159,15 @@ def _value_range(mode: str, lowest: float, highest: float) -> tuple[float, float
     return 0.0, next((white for white in conventions if highest <= white), highest)
 
 
+_IGNORE_PILLOW: Final = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+
 @contextmanager
 def _without_pillow_warnings() -> Iterator[None]:
-    """Drop Pillow's remarks about odd files while one is read; warnings of all other modules pass, in every thread.
+    """Hide Pillow's warnings about odd files while a picture is read. Warnings of other modules pass.
 
-    `warnings.catch_warnings` would swap the whole process's filters and is not thread-safe: here each reader puts
-    in one entry of its own and takes one such entry out.
+    `warnings.catch_warnings` replaces the filters of the whole process, so it is not thread-safe. Here each thread
+    adds one filter of its own and removes one filter like it.
     """
     filters = cast(list[Any], warnings.filters)
     filters.insert(0, _IGNORE_PILLOW)
@@ -221,11 +175,3 @@ def _without_pillow_warnings() -> Iterator[None]:
         yield
     finally:
         filters.remove(_IGNORE_PILLOW)
-
-
-_IGNORE_PILLOW: Final = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

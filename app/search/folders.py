@@ -1,10 +1,12 @@
-"""Which folder a query means: the one asked for by its path, or the one whose name stands among the words.
+"""Which folder a query means: the folder asked for by its path, or the one whose name is among the words.
 
-A folder answers to the words of its last segment, of its last two, and so on up to its whole path. Case, hyphens,
-underscores, camel case, the grammatical number and the way accents are stored don't matter; word boundaries do. The
-longest name in the query wins (most words, then most letters, then the earliest); among folders of that name the one
-that is spelled as in the query. Folders that are still equal, such as `a/cats` and `b/cats`, are all searched. Names
-made only of filler, such as `photos`, and single letters are never detected, because nearly every query has them.
+A folder has several names: its last segment, its last two segments, and so on up to its whole path. Case, hyphens,
+underscores, camel case, singular and plural, and the way accents are stored do not matter. Word boundaries do.
+
+The longest name in the query wins: most words, then most letters, then the earliest. Among folders of that name, the
+one spelled as in the query wins. If several are still equal, such as `a/cats` and `b/cats`, all of them are searched.
+Single letters and names that consist of filler words, such as `photos`, are never detected: nearly every query has
+them.
 """
 
 import difflib
@@ -17,6 +19,7 @@ from typing import Literal, TypeVar
 
 from app.errors import FolderNotFound
 from app.search.inflection import forms_of
+from app.types import ancestors_of
 
 _Item = TypeVar("_Item")
 
@@ -29,7 +32,7 @@ CONNECTORS = _set(
     "a an the my our your his her their this that these those some all any every only in at on from of over under by "
     "near with into inside within for to across along around and or"
 )
-"""Words that lead to a folder's name and dangle once it is cut out: `sunset at the (beach)`."""
+"""Words before a folder's name that have no use when the name is cut out: `sunset at the (beach)`."""
 
 CONTAINERS = _set("folder folders directory directories album albums collection collections category")
 
@@ -42,10 +45,10 @@ FILLER = (
         "pics photograph photographs photography snapshot snapshots"
     )
 )
-"""Words that say nothing about what a picture shows."""
+"""Words that do not describe what a picture shows."""
 
 _MARK = "\ue000"
-"""Stands for any combining mark (Unicode's categories M) where words are looked for."""
+"""Replaces every combining mark (Unicode's categories M) while words are looked for."""
 
 _LETTERS = rf"[^\W_](?:[^\W_]|{_MARK})*"
 _WORD = re.compile(rf"{_LETTERS}(?:['’]{_LETTERS})*")
@@ -53,21 +56,21 @@ _CAMEL_BOUNDARY = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _POSSESSIVE = re.compile(r"['’]s$")
 _LOOSE_APOSTROPHE = re.compile(r"^['’](?=\s|$)")
 _PUNCTUATION = " ,;:-_/&+"
-"""What dangles, like connectors, where a folder's name was cut out."""
+"""Removed, like connectors, at the place where a folder's name was cut out."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderChoice:
-    """Where a search looks, and why."""
+    """The folder that a search looks in, and why."""
 
     path: str
     source: Literal["asked", "detected"]
     words: tuple[str, ...] = ()
-    """The words of the query that named it, as they were written."""
+    """The words of the query that name the folder, as they were written."""
     also: tuple[str, ...] = ()
-    """Further folders of the same name, searched too."""
+    """More folders of the same name, which are searched too."""
     embedded_text: str | None = None
-    """What was left for the model to look for."""
+    """The text that is left for the model."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -76,7 +79,7 @@ class FolderChoice:
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """A word of a text, normalised, and where it stands."""
+    """A normalised word, and its place in the text."""
 
     text: str
     start: int
@@ -85,14 +88,14 @@ class _Word:
 
 @dataclass(slots=True)
 class _Node:
-    """A place in the tree of all names: the words from the root to here begin a name, or are one."""
+    """A node in the tree of all names. The words from the root to a node are a name, or the beginning of one."""
 
     word: str = ""
-    """As the folder has it."""
+    """As the folder spells it."""
     after: "dict[str, list[_Node]]" = field(default_factory=dict)
-    """What may come next, under each form that its word may take."""
+    """The next nodes, under each form (singular, plural) of their word."""
     folders: list[str] = field(default_factory=list)
-    """Those that the words up to here name."""
+    """The folders with the name that ends here."""
 
     def child(self, word: str) -> "_Node":
         for known in self.after.get(word, ()):
@@ -106,7 +109,7 @@ class _Node:
 
 @dataclass(frozen=True, slots=True)
 class _Match:
-    """A name found in the query: words `first` up to `last`, exclusive."""
+    """A name found in the query, at the words from `first` up to `last`, exclusive."""
 
     folders: list[str]
     first: int
@@ -114,16 +117,16 @@ class _Match:
     start: int
     end: int
     inflected: int
-    """How many words differ from the folders' own spelling."""
+    """How many words differ from the spelling of the folders."""
 
     @property
     def rank(self) -> tuple[int, int, int, int]:
-        """Ascending: better first."""
+        """Smaller is better."""
         return self.first - self.last, self.start - self.end, self.first, self.inflected
 
 
 class FolderNames:
-    """The folders of one generation, ready to be looked for in queries. Immutable."""
+    """The names of the folders of one view. Immutable."""
 
     def __init__(self, folders: Iterable[str]) -> None:
         self.paths = frozenset(_with_ancestors(folders))
@@ -143,10 +146,10 @@ class FolderNames:
             node.folders.append(path)
 
     def resolve(self, asked: str) -> str:
-        """The folder asked for, whatever slashes surround it, as it is stored.
+        """The folder asked for, as it is stored. Slashes around it are ignored.
 
-        Its case and the way its accents are stored may differ where that is unambiguous.
-        Raises FolderNotFound, naming near matches.
+        Case and the way accents are stored may differ, if only one folder matches then.
+        Raises FolderNotFound, which names similar folders.
         """
         path = "/".join(part for part in asked.strip().split("/") if part)
         for exact in (asked, "/".join(part for part in asked.split("/") if part), path):
@@ -160,7 +163,7 @@ class FolderNames:
         raise FolderNotFound(f"No indexed picture lies in the folder {path!r}.{self._hint(path)}")
 
     def detect(self, query: str) -> FolderChoice | None:
-        """The folder that the query names, or None. Takes time in proportion to the query's length."""
+        """The folder that the query names, or None. The time grows with the length of the query only."""
         query = _compose(query)
         words = _words(query)
         readings = _readings(words, query, self._longest)
@@ -179,7 +182,7 @@ class FolderNames:
         return FolderChoice(path, "detected", tuple(named.split()), tuple(also), rest)
 
     def _hint(self, path: str) -> str:
-        """A sentence with up to three near folders, by their whole path or by their last segment."""
+        """A sentence with up to three folders whose path, or last segment, is similar."""
         called = dict(self._by_case)
         for candidate in sorted(self.paths):
             called.setdefault(_fold(candidate.rpartition("/")[2]), [candidate])
@@ -198,11 +201,11 @@ def _group(pairs: Iterable[tuple[str, _Item]]) -> dict[str, list[_Item]]:
 def _with_ancestors(folders: Iterable[str]) -> Iterator[str]:
     for folder in folders:
         if folder:
-            yield from (*_ancestors(folder), folder)
+            yield from (*ancestors_of(folder), folder)
 
 
 def _compose(text: str) -> str:
-    """With each accent in its letter (NFC), as keyboards write them; file systems may store them apart."""
+    """Each accent combined with its letter (NFC), as keyboards write them. File systems may store them separately."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -211,7 +214,7 @@ def _fold(path: str) -> str:
 
 
 def _names_of(folder: str) -> Iterator[tuple[str, ...]]:
-    """What the folder answers to: its last segments, one, two ... all of them, each in a few spellings."""
+    """The names of the folder: its last segment, its last two segments, and so on, each in a few spellings."""
     for spell in (_split_words, _whole_words, _joined_words):
         segments = [spell(segment) for segment in _compose(folder).split("/")]
         for depth in range(1, len(segments) + 1):
@@ -254,9 +257,10 @@ def _normalise(word: str) -> str:
 
 
 def _readings(words: list[_Word], query: str, longest: int) -> list[list[tuple[str, int]]]:
-    """For each word, what can be read there, and the number of the word after it.
+    """For each word: the texts that can be read from there on, each with the number of the next word.
 
-    The word itself, and the compound that begins there (`t-shirt`, read `tshirt`) unless it is longer than any name.
+    These are the word itself, and the compound that begins with it (`t-shirt` is read as `tshirt`), unless the compound
+    is longer than any name.
     """
     readings: list[list[tuple[str, int]]] = []
     end, letters = len(words), 0
@@ -275,7 +279,7 @@ def _readings(words: list[_Word], query: str, longest: int) -> list[list[tuple[s
 def _ends(
     node: _Node, readings: list[list[tuple[str, int]]], first: int, inflected: int = 0
 ) -> Iterator[tuple[list[str], int, int]]:
-    """Names that go on from `node` with the word `first`: their folders, where they end, and how many words differ."""
+    """The names below `node` that continue with word `first`: folders, number of the next word, differing words."""
     if node.folders:
         yield node.folders, first, inflected
     if first < len(readings):
@@ -285,24 +289,19 @@ def _ends(
 
 
 def _as_spelled(folders: Iterable[str], named: str) -> Iterator[str]:
-    """Of folders that differ in case alone, the one that the query writes the same way, if it does."""
+    """Of folders that differ in case only, the one spelled as in the query; all of them if none is."""
     for variants in _group((_fold(folder), folder) for folder in folders).values():
         yield from [folder for folder in variants if _compose(folder).endswith(named)] or variants
 
 
 def _outermost(folders: list[str]) -> list[str]:
-    """Without what lies in another one of them; in the order given."""
+    """The folders that lie in none of the others, in the given order."""
     all_of_them = set(folders)
-    return [folder for folder in folders if all_of_them.isdisjoint(_ancestors(folder))]
-
-
-def _ancestors(folder: str) -> Iterator[str]:
-    parts = folder.split("/")
-    return ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+    return [folder for folder in folders if all_of_them.isdisjoint(ancestors_of(folder))]
 
 
 def _without(query: str, start: int, end: int) -> str:
-    """The query without the folder's name and the words that led to it; all of it where only filler would be left."""
+    """The query without the folder's name and the connectors before it; the whole query if only filler were left."""
     left = _cut_end(query[:start])
     right = _cut_start(_LOOSE_APOSTROPHE.sub("", query[end:]), CONTAINERS)
     rest = " ".join(f"{left} {right if left else _cut_start(right, CONNECTORS)}".split())

@@ -1,4 +1,4 @@
-"""English singular and plural of one word, as folder names and queries mix them."""
+"""English singular and plural of one word: a query may use one, a folder name the other."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     import inflect
 
 SHORTEST_NOUN = 3
-"""Letters. Below it the rules of English meet pronouns and articles (`it` -> `they`, `a` -> `some`)."""
+"""Letters. Shorter words are often pronouns and articles, which have strange plurals (`it` -> `they`)."""
 
 
 @lru_cache(maxsize=4096)
 def forms_of(word: str) -> frozenset[str]:
     """The casefolded word with its plurals and its singulars: `leaf` and `leaves`, `person`, `persons` and `people`.
 
-    A singular counts only when its own plural leads back, because rules that cut endings invent words.
+    A singular counts only if its own plural is the word again: rules that cut endings invent words.
     """
     if len(word) < SHORTEST_NOUN or not (word.isascii() and word.isalpha()):
         return frozenset({word})
@@ -37,7 +37,7 @@ def _plurals(word: str) -> set[str]:
 def _engines() -> "tuple[inflect.engine, inflect.engine]":
     """Modern English (`cactuses`) and classical (`cacti`)."""
     with _without_type_checks():
-        import inflect  # takes time, which what never searches by text can save
+        import inflect  # takes time that a process without text searches saves
     modern, classical = inflect.engine(), inflect.engine()
     classical.classical(all=True)
     return modern, classical
@@ -45,7 +45,7 @@ def _engines() -> "tuple[inflect.engine, inflect.engine]":
 
 @contextmanager
 def _without_type_checks() -> Iterator[None]:
-    """inflect has typeguard rewrite each of its methods as it is imported, which takes 17 times as long as the rest."""
+    """While inflect is imported, typeguard would rewrite each of its methods, at 17 times the cost of the import."""
     checked = typeguard.typechecked
     typeguard.typechecked = lambda method: method  # type: ignore[assignment]
     try:

@@ -1,13 +1,22 @@
 """POST /search/text and /search/image."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Form
 from starlette.requests import Request
 
+from app.encoder.encoder import PictureFile, Text
 from app.http.openapi import problems
-from app.http.requests import ServicesDep, takes, takes_no_parameters
+from app.http.requests import ViewSource, takes, takes_no_parameters
 from app.search.schemas import ImageSearch, SearchResult, TextSearch
+from app.search.service import Query, SearchService
+
+
+async def _search_service(request: Request) -> SearchService:
+    return cast(SearchService, request.state.search)
+
+
+Search = Annotated[SearchService, Depends(_search_service)]
 
 router = APIRouter(prefix="/search", tags=["search"], dependencies=[Depends(takes_no_parameters)])
 
@@ -15,20 +24,21 @@ router = APIRouter(prefix="/search", tags=["search"], dependencies=[Depends(take
 @router.post(
     "/text", dependencies=[Depends(takes("application/json"))], responses=problems(400, 404, 413, 415, 422, 503)
 )
-async def search_text(body: TextSearch, request: Request, services: ServicesDep) -> SearchResult:
+async def search_text(body: TextSearch, request: Request, search: Search, view: ViewSource) -> SearchResult:
     """Find pictures by words. A folder's name among the words limits the search to it, if `auto_folder`."""
-    answer = await services.search.search_text(
-        body.query, body.k, folder=body.folder or "", auto_folder=body.auto_folder
-    )
-    return SearchResult.of(answer, request)
+    query = Query((Text(body.query),), body.k, folder=body.folder or "", auto_folder=body.auto_folder)
+    return SearchResult.of(await search.search(query, view()), request)
 
 
 @router.post(
     "/image", dependencies=[Depends(takes("multipart/form-data"))], responses=problems(400, 404, 413, 415, 422, 503)
 )
 async def search_image(
-    form: Annotated[ImageSearch, Form(media_type="multipart/form-data")], request: Request, services: ServicesDep
+    form: Annotated[ImageSearch, Form(media_type="multipart/form-data")],
+    request: Request,
+    search: Search,
+    view: ViewSource,
 ) -> SearchResult:
     """Find pictures that look like the one sent."""
-    data = await form.file.read()
-    return SearchResult.of(await services.search.search_image(data, form.k, folder=form.folder or ""), request)
+    query = Query((PictureFile(await form.file.read()),), form.k, folder=form.folder or "")
+    return SearchResult.of(await search.search(query, view()), request)

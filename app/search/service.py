@@ -1,140 +1,120 @@
-"""The one search walk: text or picture -> vector -> nearest rows of one snapshot -> hits with their addresses."""
+"""The one search: query -> folder -> vectors of its terms -> nearest pictures of one view -> hits with addresses.
+
+Every route and command that searches makes a `Query` and calls `SearchService.search`.
+"""
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
-from PIL import Image
+import numpy as np
 
-from app.catalog.changes import Snapshot
-from app.catalog.live import LiveCatalog
-from app.encoder.batching import MicroBatcher
+from app.catalog.view import View
+from app.encoder.encoder import Encoder, Term, Text, unit
 from app.encoder.workers import Workers
-from app.errors import IndexNotReady
-from app.pictures.decoding import Picture
+from app.errors import InvalidInput
+from app.http.addresses import Locator
 from app.search.folders import FolderChoice, FolderNames
-from app.settings import ImageSettings
-from app.storage.base import ObjectStore
-from app.types import Hit, ImageRecord, Vectors
+from app.types import Hit, Vectors
 
-SHORT_QUERY = 100
-"""Characters; in so many a folder's name is found or missed within a quarter of a millisecond, among any number."""
+SHORT_QUERY_CHARS = 100
+"""Queries up to this length are searched for folder names on the event loop: it takes under 0.25 ms."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundImage:
-    """A hit and where its picture is."""
+@dataclass(frozen=True)
+class Query:
+    """What to look for and where."""
 
-    record: ImageRecord
-    score: float
-    distance: float
-    uri: str
-    """The store's canonical name for it, `s3://bucket/key`."""
-    url: str | None
-    """Where a browser gets it from the store; None where only the service can hand it out."""
+    terms: tuple[Term, ...]
+    """At least one; several are added up."""
+    k: int = 5
+    """How many pictures, at most."""
+    folder: str = ""
+    """Search only in and below this folder; empty for everywhere."""
+    auto_folder: bool = False
+    """Look for a folder's name in the text, where no `folder` is given."""
+
+    @property
+    def text(self) -> str:
+        """The words of the query; empty unless its only term is a text."""
+        match self.terms:
+            case (Text(text),):
+                return text
+            case _:
+                return ""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer:
     """What a search found, in which folder and in which generation."""
 
-    images: list[FoundImage]
+    hits: list[Hit]
     folder: FolderChoice | None
     generation: str
     took_ms: float
 
 
 class SearchService:
-    """Searches the live snapshot. Each request reads one snapshot from start to end."""
+    """Answers queries over a view. For one event loop."""
 
-    def __init__(
-        self,
-        live: LiveCatalog,
-        batcher: MicroBatcher,
-        store: ObjectStore,
-        workers: Workers,
-        images: ImageSettings,
-        *,
-        link_expires_s: int,
-        read: Callable[[bytes, ImageSettings], Picture],
-    ) -> None:
-        """`read` is the embedder's, so that pictures that wait take little memory."""
-        self._live = live
-        self._batcher = batcher
-        self._store = store
+    def __init__(self, encoder: Encoder, locator: Locator, workers: Workers) -> None:
+        self._encoder = encoder
+        self._locator = locator
         self._workers = workers
-        self._images = images
-        self._link_expires_s = link_expires_s
-        self._read = read
-        self._names: tuple[str, FolderNames] = ("", FolderNames(()))
+        self._names: tuple[tuple[str, ...], FolderNames] = ((), FolderNames(()))
+        """The folder names of the view that was searched last, under `View.state`."""
 
-    def prepare(self) -> None:
-        """Make what the first search would otherwise wait for."""
-        with suppress(IndexNotReady):
-            self._folder_names(self._live.current)
+    async def prepare(self, view: View) -> None:
+        """Make the folder names, so that the first search does not wait for them."""
+        await self._workers.run(self._folder_names, view)
 
-    async def search_text(self, query: str, k: int, *, folder: str = "", auto_folder: bool = True) -> SearchAnswer:
-        """The k pictures nearest to a text, in the folder asked for or else in the one that the text names.
+    async def search(self, query: Query, view: View) -> SearchAnswer:
+        """The k pictures nearest to the query, in the folder asked for or else in the one that its text names.
 
-        Raises FolderNotFound, IndexNotReady, Overloaded.
+        Raises FolderNotFound, InvalidInput and its kinds, ImageNotFound, Overloaded, Unavailable,
+        VectorStoreUnavailable.
         """
         started = time.perf_counter()
-        snapshot = self._live.current
-        choice = await self._choice(snapshot, query, folder, auto_folder)
-        text = choice.embedded_text if choice and choice.embedded_text else query
-        vector = await self._batcher.embed_text(text)
-        return await self._answer(snapshot, vector, k, choice, started)
-
-    async def search_image(self, data: bytes, k: int, *, folder: str = "") -> SearchAnswer:
-        """The k pictures nearest to a picture file.
-
-        Raises InvalidImage, ImageTooLarge, UnsupportedImageType, FolderNotFound, IndexNotReady, Overloaded.
-        """
-        started = time.perf_counter()
-        snapshot = self._live.current
-        choice = await self._choice(snapshot, "", folder, auto_folder=False)
-        image = await self._workers.run(self._decode, data)
-        vector = await self._batcher.embed_image(image)
-        return await self._answer(snapshot, vector, k, choice, started)
-
-    async def _answer(
-        self, snapshot: Snapshot, vector: Vectors, k: int, choice: FolderChoice | None, started: float
-    ) -> SearchAnswer:
-        images = await self._workers.run(self._find, snapshot, vector, k, choice.paths if choice else ())
+        choice = await self._folder_choice(query, view)
+        vector = await self._vector(_embedded_terms(query, choice), view)
+        hits = await self._workers.run(self._nearest, vector, query.k, choice.paths if choice else (), view)
         took_ms = round((time.perf_counter() - started) * 1000, 2)
-        return SearchAnswer(images, choice, snapshot.pointer.generation, took_ms)
+        return SearchAnswer(hits, choice, view.generation, took_ms)
 
-    def _decode(self, data: bytes) -> Image.Image:
-        return self._read(data, self._images).image
+    async def _vector(self, terms: tuple[Term, ...], view: View) -> Vectors:
+        """(D,) the sum of the terms' vectors, at length 1."""
+        if not terms:
+            raise InvalidInput("The query is empty. Say what to look for, or show a picture.")
+        vectors = [await self._encoder.encode(term, view) for term in terms]
+        return vectors[0] if len(vectors) == 1 else unit(np.sum(vectors, axis=0))
 
-    async def _choice(self, snapshot: Snapshot, query: str, folder: str, auto_folder: bool) -> FolderChoice | None:
-        """As `_choose`, which is faster than the way to a thread when it looks for known names in a short query."""
-        is_quick = not auto_folder or (len(query) <= SHORT_QUERY and self._names[0] == snapshot.pointer.token)
-        if is_quick and not folder:
-            return self._choose(snapshot, query, folder, auto_folder)
-        return await self._workers.run(self._choose, snapshot, query, folder, auto_folder)
+    def _nearest(self, vector: Vectors, k: int, folders: tuple[str, ...], view: View) -> list[Hit]:
+        return [self._locator.locate(record, score) for record, score in view.search(vector, k, folders=folders)]
 
-    def _choose(self, snapshot: Snapshot, query: str, folder: str, auto_folder: bool) -> FolderChoice | None:
-        if folder.strip("/ "):
-            path = self._folder_names(snapshot).resolve(folder)
-            return FolderChoice(path, "asked", embedded_text=query or None)
-        return self._folder_names(snapshot).detect(query) if auto_folder else None
+    async def _folder_choice(self, query: Query, view: View) -> FolderChoice | None:
+        """Runs on the event loop where that is faster than to wait for a thread."""
+        looks_for_name = query.auto_folder and bool(query.text)
+        is_quick = len(query.text) <= SHORT_QUERY_CHARS and self._names[0] == view.state
+        if not query.folder and (is_quick or not looks_for_name):
+            return self._choose_folder(query, view)
+        return await self._workers.run(self._choose_folder, query, view)
 
-    def _folder_names(self, snapshot: Snapshot) -> FolderNames:
-        """Made once for each published state; two threads may make it twice, and both are right."""
-        token, names = self._names
-        if token != snapshot.pointer.token:
-            names = FolderNames(snapshot.folders)
-            self._names = (snapshot.pointer.token, names)
+    def _choose_folder(self, query: Query, view: View) -> FolderChoice | None:
+        if query.folder.strip("/ "):
+            path = self._folder_names(view).resolve(query.folder)
+            return FolderChoice(path, "asked", embedded_text=query.text or None)
+        return self._folder_names(view).detect(query.text) if query.auto_folder and query.text else None
+
+    def _folder_names(self, view: View) -> FolderNames:
+        """Made once for each state of the index. Two threads may make them at the same time: both are right."""
+        state, names = self._names
+        if state != view.state:
+            names = FolderNames(view.folders)
+            self._names = (view.state, names)
         return names
 
-    def _find(self, snapshot: Snapshot, vector: Vectors, k: int, folders: tuple[str, ...]) -> list[FoundImage]:
-        (rows,) = snapshot.search(vector[None], k, folders=folders)
-        records = snapshot.records.take([row for row, _ in rows])
-        return [self._found(Hit(record, score)) for record, (_, score) in zip(records, rows, strict=True)]
 
-    def _found(self, hit: Hit) -> FoundImage:
-        key = hit.record.object_key
-        url = self._store.url(key, self._link_expires_s)
-        return FoundImage(hit.record, hit.score, hit.distance, self._store.uri(key), url)
+def _embedded_terms(query: Query, choice: FolderChoice | None) -> tuple[Term, ...]:
+    """The terms of the query, without the words that only named the folder."""
+    if query.text and choice and choice.embedded_text:
+        return (Text(choice.embedded_text),)
+    return query.terms

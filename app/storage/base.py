@@ -1,6 +1,6 @@
-"""The one door to object storage: what a store can do, and what it answers.
+"""The interface to object storage: what a store can do, and what it returns.
 
-Keys are relative, `/`-separated, never empty and never climb (`..`). Etags are opaque, without quotes.
+Keys are relative, `/`-separated, never empty and never contain `..`. Etags are opaque, without quotes.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from app.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What a listing says of one object."""
+    """What a listing says about one object."""
 
     key: str
     etag: str
@@ -23,7 +23,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object's bytes with the etag that they had."""
+    """An object's bytes and their etag."""
 
     data: bytes
     etag: str
@@ -60,8 +60,8 @@ class ObjectStore(Protocol):
         """Write the object whole or not at all and return its new etag.
 
         `if_match` replaces only the state with that etag, `if_none_match` only creates. Raises `PreconditionFailed`
-        when that does not hold. A writer whose reply was lost may be told so although its write went through:
-        whoever must know puts a unique token in the body and reads it back.
+        when the condition does not hold. If the reply to a successful write is lost, its writer may get
+        `PreconditionFailed` too. A writer that must know the truth puts a unique token in the body and reads it back.
         """
         ...
 
@@ -74,11 +74,11 @@ class ObjectStore(Protocol):
         ...
 
     def url(self, key: str, expires_s: int) -> str | None:
-        """An address from which a browser can fetch the object, or None where only the service can hand it out."""
+        """An address from which a browser can fetch the object, or None if only the service can send it."""
         ...
 
     def uri(self, key: str) -> str:
-        """The object's canonical name for people: `s3://bucket/key`, `file:///folder/key`."""
+        """The object's full name for people: `s3://bucket/key`, `file:///folder/key`."""
         ...
 
 
@@ -86,12 +86,18 @@ def check_key(key: str) -> str:
     """Return `key` if it is a legal object key. Raises `InvalidInput`."""
     parts = key.split("/")
     if not _is_text(key) or "\0" in key or "\\" in key or any(part in ("", ".", "..") for part in parts):
-        raise InvalidInput(f"{key!r} is no object key: use a relative path like 'nature/sunset.jpg', without '..'.")
+        raise InvalidInput(f"{key!r} is not an object key: use a relative path like 'nature/sunset.jpg', without '..'.")
     return key
 
 
+def check_range(key: str, start: int, length: int) -> None:
+    """Raises `InvalidInput` when a range of the object is negative."""
+    if start < 0 or length < 0:
+        raise InvalidInput(f"The range {start}+{length} of {key} is invalid: start and length must be 0 or more.")
+
+
 def _is_text(key: str) -> bool:
-    """Whether UTF-8 can say it: a lone surrogate it can't."""
+    """Whether UTF-8 can encode it; it can't encode a lone surrogate."""
     try:
         key.encode()
     except UnicodeEncodeError:

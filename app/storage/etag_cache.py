@@ -1,8 +1,8 @@
 """Etags of local files, remembered from one listing to the next: an unchanged file is not read again.
 
-An entry is trusted while size, modification and change time and inode are what they were. A file that was written so
-shortly before it was read that a later write could carry the same times is not remembered, as in git's index
-(Documentation/technical/racy-git). The cache is a convenience: losing it, or being unable to write it, costs reading.
+An entry is valid while the file's size, modification time, change time and inode stay the same. A file that was written
+just before it was read is not remembered, because a second write could leave the same times. git's index does the same
+(Documentation/technical/racy-git). If the cache is lost or can't be written, files are read again, and that is all.
 """
 
 import logging
@@ -17,7 +17,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 SETTLE_NS = 2_000_000_000
-"""Coarsest timestamp in use: FAT's two seconds."""
+"""The coarsest timestamps in use are those of FAT: two seconds."""
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS etags "
@@ -27,19 +27,19 @@ SCHEMA = (
 
 @dataclass(frozen=True, slots=True)
 class CachedEtag:
-    """An etag, and the file's stamp when its content was read."""
+    """An etag, and the stamp that the file had when its content was read."""
 
     stamp: str
     etag: str
 
 
 def stamp_of(status: os.stat_result) -> str:
-    """What of a file's status changes when its content does."""
+    """The parts of a file's status that change when its content changes."""
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}"
 
 
 def is_settled(status: os.stat_result) -> bool:
-    """Whether any write from now on must change the stamp. Ask before reading the content."""
+    """Whether every write from now on changes the stamp. Call this before the content is read."""
     return max(status.st_mtime_ns, status.st_ctime_ns) + SETTLE_NS < time.time_ns()
 
 
@@ -49,8 +49,8 @@ class EtagCache:
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def read(self, folder: str) -> dict[str, CachedEtag]:
-        """What is remembered of the files directly in `folder`, by name."""
+    def load_folder(self, folder: str) -> dict[str, CachedEtag]:
+        """The remembered etags of the files directly in `folder`, by name."""
         found: dict[str, CachedEtag] = {}
 
         def select(database: sqlite3.Connection) -> None:
@@ -60,8 +60,8 @@ class EtagCache:
         self._within_transaction(select)
         return found
 
-    def write(self, folder: str, changed: Mapping[str, CachedEtag], gone: Iterable[str]) -> None:
-        """Remember and forget files of one folder."""
+    def update_folder(self, folder: str, changed: Mapping[str, CachedEtag], gone: Iterable[str]) -> None:
+        """Remember the changed files of one folder and forget those that are gone."""
         dropped = [(folder, name) for name in gone]
         rows = [(folder, name, entry.stamp, entry.etag) for name, entry in changed.items()]
 
@@ -72,8 +72,8 @@ class EtagCache:
         if dropped or rows:
             self._within_transaction(update)
 
-    def keep_only(self, folders: set[str]) -> None:
-        """Forget every other folder."""
+    def keep_folders(self, folders: set[str]) -> None:
+        """Forget all folders but these."""
 
         def prune(database: sqlite3.Connection) -> None:
             known = database.execute("SELECT DISTINCT folder FROM etags").fetchall()
@@ -82,14 +82,14 @@ class EtagCache:
         self._within_transaction(prune)
 
     def _within_transaction(self, work: Callable[[sqlite3.Connection], None]) -> None:
-        """Run `work` if the cache can be used; if not, say so in the log and go on without."""
+        """Run `work`. If the cache can't be used, log that and go on without it."""
         try:
             self._file.parent.mkdir(exist_ok=True)
             with closing(sqlite3.connect(self._file, timeout=2)) as connection, connection:
                 connection.execute(SCHEMA)
                 work(connection)
         except (OSError, sqlite3.OperationalError) as error:
-            log.debug("The etag cache %s can't be used now, files are read instead: %s", self._file, error)
+            log.debug("The etag cache %s can't be used now, so files are read again: %s", self._file, error)
         except sqlite3.DatabaseError as error:
             log.warning("The etag cache %s is damaged and starts anew: %s", self._file, error)
             self._file.unlink(missing_ok=True)

@@ -1,10 +1,10 @@
-"""Object storage in a bucket of S3, or of any server that speaks its protocol (`AWS_ENDPOINT_URL`).
+"""Object storage in a bucket of S3, or of any server with the same protocol (`AWS_ENDPOINT_URL`).
 
-Credentials, region and endpoint are boto3's own business (`AWS_*` variables, profiles). The SDK tries again what may
-pass by itself (timeouts, 5xx, throttling); what is left over becomes an error that names the variable to set.
+boto3 itself reads credentials, region and endpoint (`AWS_*` variables, profiles). The SDK retries temporary errors
+(timeouts, 5xx, throttling). Any other error becomes one of ours, which names the variable to set.
 
-A conditional write is a single PUT, which a server checks before it stores anything, and is tried again like any other
-request: if the reply to a successful one is lost, the second try meets its own result and reports
+A conditional write is a single PUT, and the server checks the condition before it stores anything. The SDK retries it
+like any other request. So if the reply to a successful write is lost, the retry finds the new object and reports
 `PreconditionFailed`, see `ObjectStore.put`.
 """
 
@@ -29,7 +29,7 @@ from botocore.exceptions import (
 
 from app.errors import InvalidInput, InvalidSettings, ObjectNotFound, PreconditionFailed
 from app.settings import StorageSettings
-from app.storage.base import ObjectInfo, StoredObject, check_key
+from app.storage.base import ObjectInfo, StoredObject, check_key, check_range
 from app.storage.s3_errors import answered, is_lost, status_of, unreached
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CUT_OFF = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
-"""The connection broke while the body came in, which the SDK does not try again."""
+"""The connection broke while the body was read; the SDK does not retry this."""
 
 
 class S3Store:
     """The `ObjectStore` of `s3://bucket` and `s3://bucket/prefix`; keys are relative to the prefix.
 
-    Nothing is looked up or connected before the first request. Raises InvalidSettings.
+    No credentials are read and no connection is opened before the first request. Raises InvalidSettings.
     """
 
     def __init__(self, settings: StorageSettings) -> None:
@@ -55,15 +55,14 @@ class S3Store:
         self._opened: S3Client | None = None
         self._public_base = settings.public_url.rstrip("/")
         self._quotes_etags = True
-        """RFC 9110 has If-Match quote them; some servers compare the bare text."""
+        """RFC 9110 wants quotes around an etag in If-Match; some servers compare the bare text."""
 
     def get(self, key: str) -> StoredObject:
         with self._requests(key) as s3:
             return self._fetch(s3, Key=self._name(key))
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
-        if start < 0 or length < 0:
-            raise InvalidInput(f"The range {start}+{length} of {key} is none: start and length are 0 or more.")
+        check_range(key, start, length)
         if length == 0:
             self.head(key)
             return b""
@@ -130,7 +129,7 @@ class S3Store:
                         yield ObjectInfo(key, _bare(item["ETag"]), item["Size"], item["LastModified"].timestamp())
 
     def url(self, key: str, expires_s: int) -> str | None:
-        """Signed for `expires_s` seconds (a week at most), plain, or None, as `STORAGE_LINKS` says."""
+        """The address as `STORAGE_LINKS` says: signed for `expires_s` seconds (at most a week), plain, or None."""
         name = self._name(key)
         if self._settings.links == "service":
             return None
@@ -148,7 +147,7 @@ class S3Store:
         return self._prefix + check_key(key)
 
     def _fetch(self, s3: "S3Client", **request: Any) -> StoredObject:
-        """One GET with its body; anew when the connection breaks in between."""
+        """One GET with its body. Starts again when the connection breaks in the middle."""
         attempt = 1
         while True:
             response = s3.get_object(Bucket=self._bucket, **request)
@@ -159,10 +158,15 @@ class S3Store:
                 if attempt >= self._settings.max_attempts:
                     raise
                 attempt += 1
-                log.info("Reading s3://%s/%s broke off and starts again: %s", self._bucket, request["Key"], error)
+                log.info(
+                    "The connection broke while s3://%s/%s was read, reading it again: %s",
+                    self._bucket,
+                    request["Key"],
+                    error,
+                )
 
     def _check_bucket(self) -> None:
-        """A HEAD reply has no body to say that it is the bucket that is missing. Raises StorageUnavailable."""
+        """Raises StorageUnavailable when the bucket is missing. A HEAD reply has no body that could say so."""
         with self._requests() as s3:
             try:
                 s3.head_bucket(Bucket=self._bucket)
@@ -171,10 +175,10 @@ class S3Store:
                     raise
 
     def _put_if(self, s3: "S3Client", key: str, request: dict[str, Any], if_match: str | None) -> str:
-        """Raises PreconditionFailed.
+        """Write if the condition holds. Raises PreconditionFailed.
 
-        A server that refuses although the etag is the right one compares the text: it gets the other spelling once,
-        and from then on if that was it.
+        A server that refuses the right etag may want it with quotes, or without them. So the other spelling is tried
+        once. If it works, it is used from then on.
         """
         quotes = self._quotes_etags
         try:
@@ -200,7 +204,7 @@ class S3Store:
             return False
 
     def _put_parts(self, s3: "S3Client", request: dict[str, str], first: bytes, rest: BinaryIO) -> str:
-        """Multipart upload with one part in memory at a time; a failed one is taken back."""
+        """Multipart upload with one part in memory at a time; a failed upload is aborted."""
         upload_id = s3.create_multipart_upload(**request)["UploadId"]  # type: ignore[arg-type]
         upload = {"Bucket": self._bucket, "Key": request["Key"], "UploadId": upload_id}
         try:
@@ -221,11 +225,16 @@ class S3Store:
         try:
             s3.abort_multipart_upload(**upload)  # type: ignore[arg-type]
         except (BotoCoreError, ClientError) as error:
-            log.warning("Parts of s3://%s/%s stay in the bucket: %s", self._bucket, upload["Key"], error)
+            log.warning(
+                "The upload of s3://%s/%s could not be aborted, its parts stay in the bucket: %s",
+                self._bucket,
+                upload["Key"],
+                error,
+            )
 
     @contextmanager
     def _requests(self, key: str = "") -> Iterator["S3Client"]:
-        """The client, with its errors translated; `key` is what they are about."""
+        """The client; its errors are translated into ours, which name `key`."""
         try:
             yield self._client()
         except ClientError as error:
@@ -240,7 +249,7 @@ class S3Store:
             return self._opened
 
     def _public(self) -> str:
-        """The address below which anybody finds the bucket's objects."""
+        """The public address of the bucket, below which its objects lie."""
         if not self._public_base:
             with self._requests():
                 params = {"Bucket": self._bucket, "Key": "-"}
@@ -249,7 +258,7 @@ class S3Store:
         return self._public_base
 
     def _open(self, signature: Any) -> "S3Client":
-        """A client without connections yet. Raises InvalidSettings."""
+        """A new client, not connected yet. Raises InvalidSettings."""
         session = Session()
         config = Config(
             signature_version=signature,
@@ -258,7 +267,7 @@ class S3Store:
             retries={"mode": "standard", "total_max_attempts": self._settings.max_attempts},
             max_pool_connections=self._settings.connections,
             tcp_keepalive=True,
-            request_checksum_calculation="when_required",  # other servers reject what the SDK adds unasked
+            request_checksum_calculation="when_required",  # other servers reject the SDK's default checksums
             response_checksum_validation="when_required",
         )
         try:
@@ -277,7 +286,7 @@ def _put(s3: "S3Client", request: dict[str, Any], if_match: str | None = None, q
 
 
 def _read_full(source: BinaryIO, size: int) -> bytes:
-    """Exactly `size` bytes unless the source ends: an unbuffered one may hand out less at a time."""
+    """Read `size` bytes, or fewer at the end of the source. An unbuffered source may return less than asked for."""
     data = bytearray()
     while len(data) < size and (chunk := source.read(size - len(data))):
         data += chunk
@@ -298,10 +307,10 @@ def _parse(url: str) -> tuple[str, str]:
 
 
 def _addressing(client: "S3Client") -> Literal["auto", "path", "virtual"]:
-    """A profile's `addressing_style`; else by path, as a server of one's own has no host name for each bucket.
+    """How a bucket is addressed: as the profile's `addressing_style` says, else `virtual` at AWS and `path` elsewhere.
 
-    At AWS `virtual`, not the SDK's `auto`: that signs links to the global endpoint, which redirects to the bucket's
-    region, where the signature is wrong.
+    A private server has no host name for each bucket, so `path`. At AWS the SDK's `auto` would sign links to the global
+    endpoint. That redirects to the bucket's region, where the signature is wrong.
     """
     chosen: Literal["auto", "path", "virtual"] | None = (client.meta.config.s3 or {}).get("addressing_style")  # type: ignore[attr-defined]
     host = urlsplit(client.meta.endpoint_url).hostname or ""
@@ -313,15 +322,15 @@ def _bare(etag: str) -> str:
 
 
 def _is_key(name: str) -> bool:
-    """Whether the object can be named here. The folder placeholders of S3 consoles (`a/`) can't."""
+    """Whether we can name the object. We can't name the folder placeholders of S3 consoles (`a/`)."""
     try:
         check_key(name)
     except InvalidInput as error:
         if not name.endswith("/") and name:
-            log.warning("An object is left out: %s", error)
+            log.warning("An object is left out of the listing: %s", error)
         return False
     return True
 
 
 def _lost(key: str) -> PreconditionFailed:
-    return PreconditionFailed(f"{key} was changed, created or removed by somebody else first. Read it again.")
+    return PreconditionFailed(f"{key} was changed, created or removed by another writer first. Read it again.")

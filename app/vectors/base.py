@@ -1,4 +1,4 @@
-"""What searches vectors, as everybody above sees it, and how near its answers come to exact ones."""
+"""The protocols of vector stores and vector servers, and how near their answers are to those of exact search."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias
 
 from app.types import Ids, Vectors
 
-Read: TypeAlias = Callable[[Ids], Vectors]
+RowReader: TypeAlias = Callable[[Ids], Vectors]
 """Positions (N,) -> their vectors (N, D)."""
 
 
@@ -18,15 +18,15 @@ class Accuracy:
     """`flat`, `ivf_sq8`, `ivf_rabitq`; for other engines, the name of their index."""
     exact: bool
     recall: float | None = None
-    """Mean recall@10 against exact search, measured when the index was built; None for what was not measured."""
+    """Mean recall@10 against exact search, measured when the index was built; None where it was not measured."""
     queries: int = 0
-    """How many queries that mean is of."""
+    """Number of queries behind that mean."""
     probes: int = 0
     """IVF: lists that a search of everything scans."""
     filtered_probes: tuple[tuple[float, int], ...] = ()
     """IVF: (share of the rows of their lists that a filter lets through, lists to scan), by falling share."""
     refine: int = 1
-    """RaBitQ: so many candidates for each hit asked for are scored again."""
+    """RaBitQ: candidates that are scored again, for each hit asked for."""
 
 
 EXACT = Accuracy("flat", exact=True)
@@ -43,19 +43,19 @@ class VectorStore(Protocol):
     def __len__(self) -> int: ...
 
     def ids(self) -> Ids:
-        """(N,) row ids, in no order that means anything."""
+        """(N,) row ids, in any order."""
         ...
 
     def copy(self) -> "VectorStore":
-        """A store with the same rows to change: an embedded one leaves this one as it is, a remote one is this one."""
+        """A store with the same rows, to be changed. FAISS copies; a store on a server returns itself."""
         ...
 
     def add(self, ids: Ids, vectors: Vectors, folders: Sequence[str]) -> None:
-        """Insert rows, or replace those whose id is present. Raises ValueError on what doesn't fit or is no number."""
+        """Insert rows, or replace those whose id is present. Raises ValueError as `rows.check_rows` does."""
         ...
 
     def remove(self, ids: Collection[int]) -> int:
-        """Drop rows and return how many there were; absent ids are fine."""
+        """Drop rows and return how many of them existed; absent ids are allowed."""
         ...
 
     def get(self, ids: Sequence[int]) -> Vectors:
@@ -65,7 +65,7 @@ class VectorStore(Protocol):
     def search(self, queries: Vectors, k: int, *, folders: Collection[str] = ()) -> list[list[tuple[int, float]]]:
         """For each query (Q, D) the best `(id, score)`, best first: min(k, eligible) of them.
 
-        Eligible is what lies in or below any of `folders`; no folders means everything.
+        Rows in or below any of `folders` are eligible; without folders, all rows are.
         """
         ...
 
@@ -79,19 +79,19 @@ class VectorServer(Protocol):
     engine: str
 
     def create(self, collection: str, dimension: int) -> VectorStore:
-        """A new, empty collection; one of that name is replaced."""
+        """A new, empty collection; an existing one of that name is replaced."""
         ...
 
     def open(self, collection: str, dimension: int) -> VectorStore:
-        """Raises IndexCorrupt when there is no such collection, or one of another dimension."""
+        """Open a collection. Raises IndexCorrupt when it does not exist or has another dimension."""
         ...
 
     def serve(self, collection: str, alias: str) -> None:
-        """Let `alias` name the collection from now on, for people and programs that ask the server themselves."""
+        """Let `alias` name the collection from now on, for other programs that use the server."""
         ...
 
     def drop(self, collection: str) -> None:
-        """Delete it; an absent one is fine."""
+        """Delete the collection; an absent one is allowed."""
         ...
 
     def collections(self, prefix: str) -> list[str]:

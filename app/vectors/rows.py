@@ -1,10 +1,11 @@
-"""What the stores on servers share: rows are checked and cut into batches on the way in, hits ranked on the way out."""
+"""What the stores share: rows are checked and cut into batches on the way in, located by id, and ranked as hits."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from app.types import Ids, Vectors
+from app.types import Ids, Vectors, ancestors_of
 
 DECIMALS = 6
 """Of scores: below that, float32 sums differ by the order of addition."""
@@ -18,11 +19,20 @@ Hits = list[tuple[int, float]]
 
 
 def check_rows(dimension: int, ids: Ids, vectors: Vectors, folders: Sequence[str]) -> None:
-    """Raises ValueError on rows that don't fit together and on what is no number."""
+    """Raises ValueError when ids, vectors and folders do not match, or when a vector contains NaN or infinity."""
     if vectors.shape != (len(ids), dimension) or len(folders) != len(ids) or len(np.unique(ids)) != len(ids):
         raise ValueError(f"{len(ids)} distinct ids need as many folders and ({len(ids)}, {dimension}) vectors")
     if not np.isfinite(vectors).all():
-        raise ValueError("a vector holds what is no number")
+        raise ValueError("a vector contains a value that is no number")
+
+
+def locate(ids: Ids, order: Ids, wanted: Ids) -> tuple[Ids, NDArray[np.bool_]]:
+    """The position of each wanted id among `ids`, and whether it is there; `order` sorts `ids` (argsort)."""
+    if not len(ids):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
+    places = np.searchsorted(ids, wanted, sorter=order)
+    positions = order[np.minimum(places, len(ids) - 1)]
+    return positions, ids[positions] == wanted
 
 
 def batches(count: int, dimension: int, most: int = BATCH_ROWS) -> Iterator[slice]:
@@ -32,17 +42,11 @@ def batches(count: int, dimension: int, most: int = BATCH_ROWS) -> Iterator[slic
 
 
 def outermost(folders: Collection[str]) -> list[str]:
-    """The folders without those that lie below another of them; none when one of them is everything."""
+    """The folders without those that lie below another of them; empty when they include the root."""
     wanted = set(folders)
     if "" in wanted:
         return []
-    return sorted(folder for folder in wanted if wanted.isdisjoint(ancestors(folder)[:-1]))
-
-
-def ancestors(folder: str) -> list[str]:
-    """Every folder that the folder lies in, from the root to itself: `["", "a", "a/b"]`."""
-    parts = folder.split("/") if folder else []
-    return ["/".join(parts[:depth]) for depth in range(len(parts) + 1)]
+    return sorted(folder for folder in wanted if wanted.isdisjoint(ancestors_of(folder)))
 
 
 def ranked(ids: Iterable[int], scores: Iterable[float], k: int) -> Hits:

@@ -1,8 +1,8 @@
-"""The Ray engine: reading, decoding and embedding as a Ray Data pipeline, on this machine or on a cluster.
+"""The executor on Ray: reading, decoding and embedding as a Ray Data pipeline, on this machine or on a cluster.
 
 Objects -> tasks that read and decode -> actors that embed, one for each GPU -> this process, the only one that
-publishes. What lies between the stages is bounded by Ray's object store; a worker that dies is replaced and what it
-had in hand is done again.
+publishes. Ray's object store bounds what lies between the stages. A worker that dies is replaced, and its objects are
+read again.
 """
 
 import logging
@@ -10,181 +10,193 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from app.errors import AppError, InvalidSettings, ModelUnavailable, ObjectNotFound
-from app.ingest.reading import Content, Failure, Gone
+from app.bootstrap import Parts
+from app.errors import AppError, InvalidSettings, ModelUnavailable, ObjectNotFound, first_line
+from app.ingest.reading import Content, Failure, Gone, key_of
 from app.pictures.decoding import Picture
-from app.settings import ImageSettings, ModelSettings
-from app.storage.base import ObjectInfo, ObjectStore
+from app.settings import ImageSettings, ModelSettings, StorageSettings
+from app.storage.base import ObjectInfo
 from app.types import ImageRecord, Skip
+from indexer.executor import MakeExecutor
 from indexer.progress import Progress
-from indexer.ray.workers import COLUMN, EmbedStage, Ledger, Parcel, ReadStage, Recipe, Row, key_of, packed, unpacked
-from indexer.results import Harvest, Harvester
+from indexer.ray.workers import (
+    COLUMN,
+    BatchResult,
+    Claims,
+    EmbedStage,
+    ObjectResult,
+    ReadStage,
+    WorkerParts,
+    pack,
+    unpack,
+)
+from indexer.results import ResultCollector
+from indexer.signals import Stop
 
 if TYPE_CHECKING:
     from ray.data import Dataset
-
-    from indexer.executor import Model, Parts
 
 log = logging.getLogger(__name__)
 
 ADDRESS = "RAY_ADDRESS"
 """Ray's own variable for the cluster to join."""
 
-READ_TOGETHER = 16
+MAX_READ_BATCH = 16
 """Objects that one read task holds at a time, undecoded."""
 
 BLOCKS_PER_CPU = 4
-"""Least number of read tasks for each CPU, where there are objects enough: they end at about the same time."""
+"""Least number of read tasks for each CPU, if there are enough objects: the CPUs then finish at about the same time."""
 
 THREADS_PER_MODEL = 4
 """CPUs of one embedding actor where there is no GPU."""
 
+MAX_ATTEMPTS = 5
+"""How often a batch is embedded when each attempt ends with the worker's death: the batch itself may be the reason."""
+
 MAX_LOST_BLOCKS = 32
-"""Read tasks that Ray has given up, after tries of its own, before the run is: then it is not the pictures."""
+"""The run ends after Ray has given up this number of read tasks: more are not the pictures' fault."""
 
 LEAVING_S = 10
-"""Patience with what is being embedded when a run is left early."""
+"""How long a run that is left early waits for the batch that is being embedded."""
 
 READ_MEMORY = 1 << 20
-"""Bytes asked for by a read task: few, but other than what an embedding actor asks for, as else Ray Data would run both
-stages in the actor, where the model waits for the reading."""
+"""Bytes that a read task asks for: few, but not what an embedding actor asks for. With equal demands Ray Data would
+run both stages in one actor, where the model would wait for the reading."""
 
 LOST = "The Ray worker that read it died several times, perhaps out of memory. See Ray's logs on its node."
 
-Contents: TypeAlias = dict[str, list[Content]]
-"""By content hash."""
+ContentsByHash: TypeAlias = dict[str, list[Content]]
 
 
-class RayEngine:
-    """Makes the pipeline of one run. Raises InvalidSettings when Ray is not installed."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # A late call after the end would start another Ray.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Its core speaks on our stderr, over the bar.
-        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")  # It tells of workers' ends on our stdout, in our JSON.
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Without it Ray warns of its own future.
-        try:
-            import ray.data  # noqa: F401 - is it there?
-        except ImportError as error:
-            raise InvalidSettings(
-                f"--engine ray needs Ray, which is not installed ({error}). Run: pip install 'image2search[ray]'"
-            ) from error
-        self._recipe = recipe
-
-    def __call__(self, parts: "Parts", known: Mapping[str, ImageRecord], harvester: Harvester) -> "RayPipeline":
-        return RayPipeline(self._recipe, parts.store, parts.model, known, harvester)
+def ray_executor(worker_parts: WorkerParts) -> MakeExecutor:
+    """Makes executors whose workers use these parts. Raises InvalidSettings when Ray is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a late call after the end would start another Ray
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its core logs to our stderr, over the bar
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")  # it prints workers' deaths to our stdout, into our JSON
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # without it Ray warns of a future change
+    try:
+        import ray.data  # noqa: F401 - only to see whether it is installed
+    except ImportError as error:
+        raise InvalidSettings(
+            f"--engine ray needs Ray, which is not installed ({error}). Run: pip install 'image2search[ray]'"
+        ) from error
+    return partial(RayExecutor, worker_parts)
 
 
-class RayPipeline:
-    """One pass over the objects to read."""
+class RayExecutor:
+    """Goes once through the objects to read."""
 
     def __init__(
-        self, recipe: Recipe, store: ObjectStore, model: "Model", known: Collection[str], harvester: Harvester
+        self, worker_parts: WorkerParts, parts: Parts, known: Mapping[str, ImageRecord], collector: ResultCollector
     ) -> None:
         """Contents whose hash is `known` are neither decoded nor embedded."""
-        self._recipe = recipe
-        self._store = store
-        self._model = model
+        self._worker_parts = worker_parts
+        self._store = parts.store
+        self._model = parts.model
         self._known = known
-        self._harvester = harvester
-        self._waiting: Contents = {}
-        """Pictures whose equals are being embedded."""
+        self._collector = collector
+        self._started_ray = False
+        self._waiting: ContentsByHash = {}
+        """Pictures whose equal bytes are being embedded under another key."""
         self._without_vector: dict[str, Skip | Failure] = {}
-        """By content hash, what came of the one that was tried for all its equals."""
+        """By content hash, the outcome of the object that was to be embedded for all its equals."""
 
-    @property
-    def harvest(self) -> Harvest:
-        return self._harvester.harvest
+    def prepare(self, objects: Sequence[ObjectInfo], progress: Progress, *, needs_model: bool) -> None:
+        """Start or join a cluster, unless this process is connected already. The workers load the model.
 
-    def prepare(self, progress: Progress, *, needs_model: bool) -> None:
-        """Start or join a cluster; the model is the workers' own. Raises AppError."""
-        progress.phase("starting Ray")
-        _start_ray(self._recipe)
-
-    def run(self, objects: Sequence[ObjectInfo], stop: Callable[[], bool]) -> None:
-        """Fill `harvest`; when `stop` turns true, with what has come by then. `prepare` comes before.
-
-        Raises AppError and what nobody expected; `harvest` holds what was done before.
+        Raises AppError.
         """
-        unseen = {info.key for info in objects}
-        parcels = _Parcels(partial(self._dataset, objects, self._recipe.picture_reader()))
-        try:
-            with parcels:
-                for parcel in parcels:
-                    if stop():
-                        self.harvest.interrupted = True
-                        break
-                    if parcel is not None:
-                        self._open(parcel)
-                        unseen -= {key_of(row.outcome) for row in parcel.rows}
-        finally:
-            if parcels.ended:  # else Ray stops with this process: under a thread that still uses it, it would end both
-                _stop_ray()
-        self._settle(unseen)
-
-    def _dataset(self, objects: Sequence[ObjectInfo], read: Callable[[bytes, ImageSettings], Picture]) -> "Dataset":
         import ray
 
-        index = self._recipe.settings.index
+        if not ray.is_initialized():
+            progress.phase("starting Ray")
+            start_ray(self._worker_parts.settings.storage)
+            self._started_ray = True
+
+    def run(self, objects: Sequence[ObjectInfo], stop: Stop) -> None:
+        """As `Executor.run`; `prepare` comes before."""
+        unseen = {info.key for info in objects}
+        batches = _BatchResults(partial(self._dataset, objects, self._worker_parts.picture_reader()))
+        try:
+            with batches:
+                for batch in batches:
+                    if stop():
+                        self._collector.results.interrupted = True
+                        break
+                    if batch is not None:
+                        self._take_batch(batch)
+                        unseen -= {key_of(each.outcome) for each in batch.objects}
+        finally:
+            if self._started_ray and batches.ended:
+                stop_ray()  # while the thread still uses Ray, this would end the process; then Ray ends with it
+        self._settle(unseen)
+
+    def _dataset(
+        self, objects: Sequence[ObjectInfo], read_picture: Callable[[bytes, ImageSettings], Picture]
+    ) -> "Dataset":
+        import ray
+
+        settings = self._worker_parts.settings
         cpus = int(sum(node.get("CPU", 0) for node in _resources()))
-        ledger = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Ledger).remote(frozenset(self._known))
-        block_size = min(index.batch_size, math.ceil(len(objects) / (BLOCKS_PER_CPU * cpus)))
-        items = [{COLUMN: item} for item in packed(objects)[COLUMN]]
+        make_claims = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Claims)
+        claims = make_claims.remote(frozenset(self._known), MAX_ATTEMPTS)
+        block_size = min(settings.index.batch_size, math.ceil(len(objects) / (BLOCKS_PER_CPU * cpus)))
+        items = [{COLUMN: item} for item in pack(objects)[COLUMN]]
         return (
             ray.data.from_items(items, override_num_blocks=math.ceil(len(items) / block_size))
             .map_batches(
-                ReadStage(self._recipe, read, partial(_claim, ledger)),
-                batch_size=min(READ_TOGETHER, block_size),  # a larger one would merge blocks first
+                ReadStage(self._worker_parts, read_picture, partial(_claim, claims)),
+                batch_size=min(MAX_READ_BATCH, block_size),  # a larger one would merge blocks first
                 num_cpus=1,
                 memory=READ_MEMORY,
             )
             .map_batches(
                 EmbedStage,
-                fn_constructor_args=(self._recipe, partial(_begin, ledger)),
-                batch_size=index.batch_size,
-                **embedding_pool(_resources(), self._recipe.settings.model),
+                fn_constructor_args=(self._worker_parts, partial(_begin, claims)),
+                batch_size=settings.index.batch_size,
+                **embedding_pool(_resources(), settings.model),
             )
         )
 
-    def _open(self, parcel: Parcel) -> None:
-        if parcel.error:
-            raise parcel.error
-        if parcel.identity:
-            if parcel.identity.fingerprint != self._model.fingerprint:
+    def _take_batch(self, batch: BatchResult) -> None:
+        if batch.error:
+            raise batch.error
+        if batch.identity:
+            if batch.identity.fingerprint != self._model.fingerprint:
                 raise ModelUnavailable(
-                    f"Ray's workers have another model under the name {parcel.identity.name} than this machine. "
+                    f"Ray's workers have another model under the name {batch.identity.name} than this machine. "
                     f"Give every node the same files, or set MODEL_REVISION to one commit."
                 )
-            self._model.worked_elsewhere(parcel.identity)
-        for row in parcel.rows:
-            self._take(row)
+            self._model.worked_elsewhere(batch.identity)
+        for each in batch.objects:
+            self._take(each)
 
-    def _take(self, row: Row) -> None:
-        outcome = row.outcome
-        self._harvester.watch(outcome)
+    def _take(self, result: ObjectResult) -> None:
+        outcome = result.outcome
+        self._collector.count_failures(outcome)
         if not isinstance(outcome, Content):
             if isinstance(outcome, Gone):
                 self._check_gone(outcome)
             else:
-                self._without_vector[row.content_hash] = outcome
-            self._harvester.note(outcome)
-        elif row.vector is not None:
-            same = [outcome, *self._waiting.pop(row.content_hash, [])]
-            self._harvester.add_embedded(same, row.size, row.vector)
-        elif row.content_hash in self._known:
-            self._harvester.take_vector_of_indexed(outcome)
-        elif not self._harvester.take_vector_of_embedded(outcome):
-            self._waiting.setdefault(row.content_hash, []).append(outcome)
+                self._without_vector[result.content_hash] = outcome
+            self._collector.add_unindexed(outcome)
+        elif result.vector is not None:
+            same = [outcome, *self._waiting.pop(result.content_hash, [])]
+            self._collector.add_embedded(same, result.size, result.vector)
+        elif result.content_hash in self._known:
+            self._collector.copy_indexed(outcome)
+        elif not self._collector.copy_embedded(outcome):
+            self._waiting.setdefault(result.content_hash, []).append(outcome)
 
     def _check_gone(self, gone: Gone) -> None:
-        """Whether it is gone here too: a picture that only the workers do not see must stay in the index."""
+        """Raise InvalidSettings if only the workers don't see the picture: then it must stay in the index."""
         with suppress(ObjectNotFound):
             self._store.get_range(gone.key, 0, 1)
             raise InvalidSettings(
@@ -193,31 +205,31 @@ class RayPipeline:
             )
 
     def _settle(self, unseen: set[str]) -> None:
-        """What is still open: pictures whose equals came to nothing, and those that died with their workers."""
+        """Close what is open: pictures whose equals got no vector, and pictures that were lost with their workers."""
         for content_hash, same in self._waiting.items():
             for content in same:
                 tried = self._without_vector.get(content_hash)
                 if isinstance(tried, Skip):
-                    self._harvester.note(Skip(content.info.key, content.etag, tried.reason))
+                    self._collector.add_unindexed(Skip(content.info.key, content.etag, tried.reason))
                 elif tried is not None:
-                    self._harvester.note(Failure(content.info.key, tried.reason))
+                    self._collector.add_unindexed(Failure(content.info.key, tried.reason))
                 else:
                     unseen.add(content.info.key)
-        if not self.harvest.interrupted:
+        if not self._collector.results.interrupted:
             for key in sorted(unseen):
-                self._harvester.note(Failure(key, LOST))
+                self._collector.add_unindexed(Failure(key, LOST))
 
 
-class _Parcels:
+class _BatchResults:
     """Context manager and iterator of what comes out of the last stage, fetched by a thread of its own."""
 
     def __init__(self, make_dataset: "Callable[[], Dataset]") -> None:
         self._make_dataset = make_dataset
-        self._queue: Queue[Parcel | Exception | None] = Queue(maxsize=4)
+        self._queue: Queue[BatchResult | Exception | None] = Queue(maxsize=4)
         self._left = False
-        self._thread = threading.Thread(target=self._fetch, name="ray-parcels", daemon=True)
+        self._thread = threading.Thread(target=self._fetch, name="ray-batches", daemon=True)
 
-    def __enter__(self) -> "_Parcels":
+    def __enter__(self) -> "_BatchResults":
         self._thread.start()
         return self
 
@@ -229,8 +241,8 @@ class _Parcels:
     def ended(self) -> bool:
         return not self._thread.is_alive()
 
-    def __iter__(self) -> Iterator[Parcel | None]:
-        """Yields None now and then while the next one is not there yet. Raises AppError when the pipeline fails."""
+    def __iter__(self) -> Iterator[BatchResult | None]:
+        """Yields None five times a second while there is no result. Raises AppError when the pipeline fails."""
         while True:
             try:
                 item = self._queue.get(timeout=0.2)
@@ -240,47 +252,46 @@ class _Parcels:
             if item is None:
                 return
             if isinstance(item, Exception):
-                reason = next(iter(str(item).splitlines()), "") or type(item).__name__
                 raise AppError(
-                    f"The Ray pipeline failed ({reason}). See Ray's logs and that every node has this version of "
-                    f"image2search; then run again."
+                    f"The Ray pipeline failed ({first_line(item)}). Look into Ray's logs, and check that every node "
+                    f"has this version of image2search; then run again."
                 ) from item
             yield item
 
     def _fetch(self) -> None:
         try:
             for batch in self._make_dataset().iter_batches(batch_size=None, batch_format="numpy"):
-                for parcel in unpacked(batch):
-                    self._put(parcel)
+                for result in unpack(batch):
+                    self._put(result)
                 if self._left:
                     return
             self._put(None)
-        except Exception as error:  # noqa: BLE001 - raised again in the thread that iterates.
+        except Exception as error:  # noqa: BLE001 - the thread that iterates raises it again
             self._put(error)
 
-    def _put(self, item: Parcel | Exception | None) -> None:
+    def _put(self, item: BatchResult | Exception | None) -> None:
         while not self._left:
             with suppress(Full):
                 return self._queue.put(item, timeout=0.2)
         return None
 
 
-def _claim(ledger: Any, contents: Sequence[tuple[str, str]]) -> list[bool]:
+def _claim(claims: Any, contents: Sequence[tuple[str, str]]) -> list[bool]:
     import ray
 
-    turns: list[bool] = ray.get(ledger.claim.remote(contents))
-    return turns
+    claimed: list[bool] = ray.get(claims.claim.remote(contents))
+    return claimed
 
 
-def _begin(ledger: Any, key: str) -> bool:
+def _begin(claims: Any, key: str) -> bool:
     import ray
 
-    worth_it: bool = ray.get(ledger.begin.remote(key))
-    return worth_it
+    may_begin: bool = ray.get(claims.begin.remote(key))
+    return may_begin
 
 
 def _resources() -> list[dict[str, float]]:
-    """Of each living node, such as `{"CPU": 8.0, "GPU": 1.0}`."""
+    """For each living node, such as `{"CPU": 8.0, "GPU": 1.0}`."""
     import ray
 
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
@@ -302,7 +313,7 @@ def embedding_pool(resources: Sequence[dict[str, float]], model: ModelSettings) 
     return {"num_cpus": threads, "compute": ActorPoolStrategy(min_size=1, max_size=most)}
 
 
-def _start_ray(recipe: Recipe) -> None:
+def start_ray(storage: StorageSettings) -> None:
     """Join the cluster that RAY_ADDRESS names, or start one on this machine, quietly. Raises AppError."""
     import ray
 
@@ -314,25 +325,25 @@ def _start_ray(recipe: Recipe) -> None:
                 ray.init(**quiet)
             else:
                 ray.init("local", include_dashboard=False, num_cpus=max(2, os.cpu_count() or 1), **quiet)
-    except Exception as error:  # Ray raises no class of its own here, plain Exception among others.
+    except Exception as error:  # Ray has no base class for its errors, and raises plain Exception as well
         ray.shutdown()
         where = f"The Ray cluster {ADDRESS}={address} does not answer" if address else "Ray can't be started here"
-        reason = next(iter(str(error).splitlines()), "")
         remedy = f"Start it, or unset {ADDRESS} to use this machine" if address else "See /tmp/ray, or --engine plain"
-        raise AppError(f"{where} ({reason}). {remedy}.") from error
-    if address and recipe.settings.storage.url.startswith("file:"):
-        log.warning("Every node of the Ray cluster needs the pictures at %s.", recipe.settings.storage.url)
+        raise AppError(f"{where} ({first_line(error)}). {remedy}.") from error
+    if address and storage.url.startswith("file:"):
+        log.warning("Every node of the Ray cluster needs the pictures at %s.", storage.url)
     _keep_ray_data_quiet()
 
 
-def _stop_ray() -> None:
+def stop_ray() -> None:
+    """Leave the cluster, or stop the one that `start_ray` started."""
     import ray
 
     ray.shutdown()
 
 
 def _keep_ray_data_quiet() -> None:
-    """No bars and no remarks beside ours; its log file has them."""
+    """Turn off the bars and messages that Ray Data would print between ours; its log file has them."""
     import ray
 
     context = ray.data.DataContext.get_current()
@@ -346,7 +357,7 @@ def _keep_ray_data_quiet() -> None:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Ray takes SIGTERM for itself; ours, which lets a run publish, comes back."""
+    """Put our SIGTERM handler back, which Ray replaces: it lets a run publish."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

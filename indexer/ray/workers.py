@@ -1,6 +1,7 @@
-"""What runs in Ray's workers: a stage that reads and decodes, a stage that embeds, and the ledger between equal bytes.
+"""What runs in Ray's workers: a stage that reads and decodes, a stage that embeds, and the claims on equal bytes.
 
-Every stage may run twice over the same objects, after a worker's death, with the same outcome.
+After a worker's death a stage runs again over the same objects, with the same outcome. `bootstrap` is imported by the
+workers that need it: it takes longer than all the rest here, and every run starts new worker processes.
 """
 
 import pickle
@@ -10,42 +11,37 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import AppError
-from app.ingest.embedding import encode, not_embedded
-from app.ingest.reading import Content, Failure, Gone, Outcome, Reader
+from app.ingest.embedding import embed, not_embedded
+from app.ingest.reading import Content, Failure, Reader, ReadOutcome, key_of
+from app.models.base import Embedder
 from app.pictures.decoding import Picture
 from app.settings import ImageSettings, Settings
 from app.storage.base import ObjectInfo, ObjectStore, StoredObject
-from app.types import ModelIdentity, Skip, Vectors, hash_content
-
-if TYPE_CHECKING:
-    from app.models.base import Embedder
+from app.types import ModelIdentity, Vectors, hash_content
 
 Batch: TypeAlias = dict[str, NDArray[Any]]
 """As Ray Data hands it over: one column, `COLUMN`, of pickles."""
 
 COLUMN = "pickled"
 
-TRIES = 5
-"""Times that a batch is begun, each but the last ended by the worker's death: then the batch itself may be why."""
-
-DEADLY = f"The Ray worker that embedded it died {TRIES} times, perhaps out of memory. See Ray's logs on its node."
+DEADLY = "The Ray worker that embedded it died at every attempt, perhaps out of memory. See Ray's logs on its node."
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a worker makes a store and a model of its own. Picklable."""
+class WorkerParts:
+    """Makes the store and the model of a worker from the settings. Picklable."""
 
     settings: Settings
 
     @classmethod
-    def of(cls, settings: Settings) -> "Recipe":
-        """With relative folders made absolute: a worker starts in another one."""
+    def of(cls, settings: Settings) -> "WorkerParts":
+        """Make relative folders absolute, because a worker starts in another folder."""
         scheme, _, folder = settings.storage.url.partition("://")
         url = f"file://{Path(folder).expanduser().absolute()}" if scheme == "file" else settings.storage.url
         model = Path(settings.model.name).expanduser()
@@ -56,184 +52,175 @@ class Recipe:
         )
 
     def open_store(self) -> ObjectStore:
-        from app.bootstrap import open_store
+        from app import bootstrap
 
-        return open_store(self.settings.storage)
+        return bootstrap.open_store(self.settings.storage)
 
-    def load_embedder(self) -> "Embedder":
+    def load_embedder(self) -> Embedder:
         """Raises ModelUnavailable."""
-        from app.bootstrap import load_embedder
+        from app import bootstrap
 
-        return load_embedder(self.settings.model, for_batches=True)
+        return bootstrap.load_embedder(self.settings.model, for_batches=True)
 
     def picture_reader(self) -> Callable[[bytes, ImageSettings], Picture]:
-        """The model's own, without its weights. Picklable. Raises ModelUnavailable."""
-        from app.models.checkpoint import find_checkpoint
-        from app.models.original import Original
+        """As `bootstrap.picture_reader`. Raises ModelUnavailable."""
+        from app import bootstrap
 
-        return Original(find_checkpoint(self.settings.model)).prepare.images.read
+        return bootstrap.picture_reader(self.settings.model)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """What came of one object so far."""
+class ObjectResult:
+    """One object on its way through the stages."""
 
-    outcome: Outcome
+    outcome: ReadOutcome
     content_hash: str = ""
-    """Of the bytes that were read, whatever came of them; empty where none were."""
+    """Hash of the bytes, even where they could not be decoded; empty where none were read."""
     size: tuple[int, int] = (0, 0)
+    """Width and height in pixels, where a picture was embedded."""
     vector: Vectors | None = None
-    """(D,) unit row, where the picture was embedded here."""
+    """(D,) unit row, where the picture was embedded by this worker."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """What comes out of the last stage: the rows of one batch, or the error that ends the run."""
+class BatchResult:
+    """What comes out of the last stage: the objects of one batch, or the error that ends the run."""
 
-    rows: tuple[Row, ...] = ()
+    objects: tuple[ObjectResult, ...] = ()
     identity: ModelIdentity | None = None
-    """Of the model that embedded, where one did."""
+    """The model that embedded, if one did."""
     error: Exception | None = None
 
 
-class Ledger:
-    """An actor that knows which contents need no embedding: the index's, and those that another key has claimed.
+class Claims:
+    """An actor that decides which worker embeds which content, so that equal bytes are embedded once.
 
-    The same key may claim again. Should the ledger itself die, it forgets the claims: some bytes are embedded twice.
+    A key may claim again what it has claimed. If this actor dies, it forgets the claims: some bytes are embedded twice.
     """
 
-    def __init__(self, known: frozenset[str]) -> None:
+    def __init__(self, known: frozenset[str], max_attempts: int) -> None:
+        """Contents whose hash is `known` are never embedded. A batch is begun `max_attempts` times at most."""
         self._known = known
+        self._max_attempts = max_attempts
         self._claims: dict[str, str] = {}
         self._begun: Counter[str] = Counter()
 
     def claim(self, contents: Sequence[tuple[str, str]]) -> list[bool]:
-        """For each (content hash, key), whether it is this key's turn to be decoded and embedded."""
+        """For each (content hash, key), whether this key's object is to be decoded and embedded."""
         return [
             content_hash not in self._known and self._claims.setdefault(content_hash, key) == key
             for content_hash, key in contents
         ]
 
     def begin(self, key: str) -> bool:
-        """Whether the batch whose first object has this key is worth another try."""
+        """Whether the batch whose first object has this key may be tried once more."""
         self._begun[key] += 1
-        return self._begun[key] <= TRIES
+        return self._begun[key] <= self._max_attempts
 
 
 class ReadStage:
-    """`ObjectInfo` in, `Row` out, in as many tasks as there are CPUs to spare: fetch, hash, decode."""
+    """`ObjectInfo` in, `ObjectResult` out: fetch, hash, decode. Runs as many tasks as there are free CPUs."""
 
     def __init__(
         self,
-        recipe: Recipe,
-        read: Callable[[bytes, ImageSettings], Picture],
+        parts: WorkerParts,
+        read_picture: Callable[[bytes, ImageSettings], Picture],
         claim: Callable[[Sequence[tuple[str, str]]], list[bool]],
     ) -> None:
-        self._recipe, self._picture_reader, self._claim = recipe, read, claim
+        self._parts, self._read_picture, self._claim = parts, read_picture, claim
 
     def __call__(self, batch: Batch) -> Batch:
         try:
-            return packed(self._read(unpacked(batch)))
-        except Exception as error:  # noqa: BLE001 - raised again by whoever opens the parcel, in the indexer itself.
-            return packed([Parcel(error=_picklable(error))])
+            return pack(self._read(unpack(batch)))
+        except Exception as error:  # noqa: BLE001 - the indexer raises it again when it opens the result
+            return pack([BatchResult(error=_picklable(error))])
 
-    def _read(self, infos: Sequence[ObjectInfo]) -> list[Row]:
-        reader = Reader(_store(self._recipe), self._recipe.settings.image, (), self._picture_reader)
-        with ThreadPoolExecutor(self._recipe.settings.index.readers) as threads:
+    def _read(self, infos: Sequence[ObjectInfo]) -> list[ObjectResult]:
+        reader = Reader(_store(self._parts), self._parts.settings.image, (), self._read_picture)
+        with ThreadPoolExecutor(self._parts.settings.index.readers) as threads:
             fetched = list(zip(infos, threads.map(reader.fetch, infos), strict=True))
         contents = [
             (hash_content(stored.data), info.key) for info, stored in fetched if isinstance(stored, StoredObject)
         ]
-        turns = iter(zip(contents, self._claim(contents) if contents else (), strict=True))
-        rows: list[Row] = []
+        claimed = iter(zip(contents, self._claim(contents) if contents else (), strict=True))
+        results: list[ObjectResult] = []
         for info, stored in fetched:
             if not isinstance(stored, StoredObject):
-                rows.append(Row(stored))
+                results.append(ObjectResult(stored))
                 continue
-            (content_hash, _), is_its_turn = next(turns)
-            if is_its_turn:
-                rows.append(Row(reader.decode(info, stored), content_hash))
+            (content_hash, _), is_ours = next(claimed)
+            if is_ours:
+                outcome: ReadOutcome = reader.decode(info, stored)
             else:
-                rows.append(Row(Content(info, stored.etag, len(stored.data), content_hash, None), content_hash))
-        return rows
+                outcome = Content(info, stored.etag, len(stored.data), content_hash, None)
+            results.append(ObjectResult(outcome, content_hash))
+        return results
 
 
 class EmbedStage:
-    """`Row` in, `Parcel` out: an actor that loads the model once and drops each picture for its vector."""
+    """`ObjectResult` in, `BatchResult` out: an actor that loads the model once and replaces pictures by vectors."""
 
-    def __init__(self, recipe: Recipe, begin: Callable[[str], bool]) -> None:
-        self._recipe = recipe
+    def __init__(self, parts: WorkerParts, begin: Callable[[str], bool]) -> None:
+        self._parts = parts
         self._begin = begin
 
     def __call__(self, batch: Batch) -> Batch:
-        items: list[Row | Parcel] = unpacked(batch)
-        errors = [item for item in items if isinstance(item, Parcel)]
-        rows = [item for item in items if isinstance(item, Row)]
+        items: list[ObjectResult | BatchResult] = unpack(batch)
+        errors = [item for item in items if isinstance(item, BatchResult)]
+        objects = [item for item in items if isinstance(item, ObjectResult)]
         try:
-            return packed([*errors, self._embed(rows)])
-        except Exception as error:  # noqa: BLE001 - as above.
-            return packed([*errors, Parcel(error=_picklable(error))])
+            return pack([*errors, self._embed(objects)])
+        except Exception as error:  # noqa: BLE001 - the indexer raises it again when it opens the result
+            return pack([*errors, BatchResult(error=_picklable(error))])
 
     @cached_property
-    def _embedder(self) -> "Embedder":
-        return self._recipe.load_embedder()
+    def _embedder(self) -> Embedder:
+        return self._parts.load_embedder()
 
-    def _embed(self, rows: list[Row]) -> Parcel:
-        pictures = {
-            number: row.outcome.picture
-            for number, row in enumerate(rows)
-            if isinstance(row.outcome, Content) and row.outcome.picture
+    def _embed(self, objects: list[ObjectResult]) -> BatchResult:
+        contents = {
+            number: (each.outcome, each.outcome.picture)
+            for number, each in enumerate(objects)
+            if isinstance(each.outcome, Content) and each.outcome.picture
         }
-        if not pictures:
-            return Parcel(tuple(rows))
-        if not self._begin(key_of(rows[0].outcome)):
-            return Parcel(tuple(_given_up(row) for row in rows))
-        vectors = encode(self._embedder, [picture.image for picture in pictures.values()])
-        for (number, picture), vector in zip(pictures.items(), vectors, strict=True):
-            row = rows[number]
-            assert isinstance(row.outcome, Content)
+        if not contents:
+            return BatchResult(tuple(objects))
+        if not self._begin(key_of(objects[0].outcome)):
+            return BatchResult(tuple(_given_up(each) for each in objects))
+        vectors = embed(self._embedder, [picture.image for _, picture in contents.values()])
+        for (number, (content, picture)), vector in zip(contents.items(), vectors, strict=True):
             if isinstance(vector, Exception):
-                rows[number] = Row(not_embedded(row.outcome, vector), row.content_hash)
+                objects[number] = ObjectResult(not_embedded(content, vector), content.content_hash)
             else:
-                bare = replace(row.outcome, picture=None)
-                rows[number] = Row(bare, row.content_hash, (picture.width, picture.height), vector)
-        return Parcel(tuple(rows), self._embedder.identity)
+                size = picture.width, picture.height
+                objects[number] = ObjectResult(replace(content, picture=None), content.content_hash, size, vector)
+        return BatchResult(tuple(objects), self._embedder.identity)
 
 
-def key_of(outcome: Outcome) -> str:
-    match outcome:
-        case Content(info=info):
-            return info.key
-        case Skip(object_key=key):
-            return key
-        case Gone(key=key) | Failure(key=key):
-            return key
-
-
-def _given_up(row: Row) -> Row:
-    """Without its picture, where it has one."""
-    if not isinstance(row.outcome, Content) or row.outcome.picture is None:
-        return row
-    return Row(Failure(row.outcome.info.key, DEADLY), row.content_hash)
-
-
-def packed(items: Iterable[object]) -> Batch:
+def pack(items: Iterable[object]) -> Batch:
     pickles = [pickle.dumps(item) for item in items]
     column = np.empty(len(pickles), object)
     column[:] = pickles
     return {COLUMN: column}
 
 
-def unpacked(batch: Batch) -> list[Any]:
-    return [pickle.loads(item) for item in batch[COLUMN]]  # noqa: S301 - from our own workers.
+def unpack(batch: Batch) -> list[Any]:
+    return [pickle.loads(item) for item in batch[COLUMN]]  # noqa: S301 - from our own workers
+
+
+def _given_up(result: ObjectResult) -> ObjectResult:
+    """A failure in place of a picture; other outcomes stay."""
+    if not isinstance(result.outcome, Content) or result.outcome.picture is None:
+        return result
+    return ObjectResult(Failure(result.outcome.info.key, DEADLY), result.content_hash)
 
 
 @lru_cache(maxsize=1)
-def _store(recipe: Recipe) -> ObjectStore:
+def _store(parts: WorkerParts) -> ObjectStore:
     """One for each worker process."""
-    return recipe.open_store()
+    return parts.open_store()
 
 
 def _picklable(error: Exception) -> Exception:
-    """`AppError`s as they are; of others what can be said, for their classes may be unknown elsewhere."""
+    """`AppError`s unchanged. Others become a RuntimeError: their classes may be unknown in the indexer's process."""
     return error if isinstance(error, AppError) else RuntimeError(f"{type(error).__name__}: {error}")

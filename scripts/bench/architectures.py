@@ -1,4 +1,4 @@
-"""Models of a named architecture with random weights: what they compute is nonsense, how fast is real.
+"""Models of a named architecture with random weights: their results mean nothing, but their speed is real.
 
 `python -m scripts.bench.architectures vit-b-32 FOLDER` writes one.
 """
@@ -12,12 +12,12 @@ DEMO: Final = Path(__file__).parents[2] / "models" / "demo-clip"
 
 
 def named(model: str, workplace: Path) -> str:
-    """What MODEL takes: an architecture is built in `workplace` first."""
+    """A value for MODEL. If `model` names an architecture, its model is built in `workplace` first."""
     return str(build(model, workplace / model)) if model in ARCHITECTURES else model
 
 
 def build(architecture: str, folder: Path) -> Path:
-    """A CLIP as OpenAI published them, in Hugging Face's format; the tokenizer is the demo model's."""
+    """Write a CLIP with the sizes of OpenAI's, in Hugging Face's format, with the demo model's tokenizer."""
     import torch
     from transformers import AutoTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel
 

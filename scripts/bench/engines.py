@@ -1,7 +1,7 @@
 """The engines that are compared, each with the parameters that its own documentation offers to trade time for recall.
 
-All run in the process that asks, which is the fastest way to each. Whoever filters is given the five folders that rows
-lie in as a list to compare with, on an indexed column where there is such a thing.
+All run in the calling process, which is the fastest way to use each. Filters get the five folders that rows lie in as a
+list to compare with, on an indexed column where the engine has one.
 """
 
 import json
@@ -46,7 +46,7 @@ class Engine(Protocol):
 
 
 class Ours:
-    """FaissStore in a shape; it tunes itself when it is built."""
+    """FaissStore in one shape; it is tuned when it is built."""
 
     ladder: Sequence[Setting] = ({},)
 
@@ -100,7 +100,7 @@ class Hnswlib:
         def ask(query: Any) -> Sequence[int]:
             try:
                 found: Sequence[int] = self._index.knn_query(query, NEIGHBOURS, num_threads=1, filter=allowed)[0][0]
-            except RuntimeError:  # so it says that it found fewer than were asked for
+            except RuntimeError:  # raised when it finds fewer rows than were asked for
                 return []
             return found
 
@@ -143,7 +143,7 @@ class Chroma:
         return ask
 
     def _search_with(self, ef: int) -> None:
-        """Opened anew, and read: until then Chroma goes on with the `ef` that it was opened with, whatever it says."""
+        """Open the collection again and query it once: until then Chroma uses the `ef` that it was opened with."""
         from chromadb.api.shared_system_client import SharedSystemClient
 
         if self._rows.configuration["hnsw"]["ef_search"] == ef:
@@ -164,8 +164,8 @@ class Chroma:
 
 
 INDEX_EXISTS = 35
-"""What Milvus Lite answers after minutes: it drops a connection that waits for so long, the client asks again, and by
-then the index is there."""
+"""The error of Milvus Lite after minutes: it drops a connection that waits too long, the client asks again, and by then
+the index exists."""
 
 
 class MilvusLite:

@@ -1,4 +1,4 @@
-"""The line that stands above every benchmark: on what it ran."""
+"""The first line of every benchmark: the machine and the versions."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def machine(*packages: str) -> str:
-    """Processor, cores, and the versions of those of the packages that are installed."""
+    """Processor, number of cores, and the versions of these packages."""
     model = next(
         (
             line.partition(":")[2].strip()

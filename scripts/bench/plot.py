@@ -1,4 +1,4 @@
-"""Lines over logarithmic axes, as an SVG."""
+"""Draws lines on logarithmic axes, as an SVG."""
 
 import itertools
 import math
@@ -10,7 +10,7 @@ _COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#805ad5", "#b83280")
 
 
 def draw_lines(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str) -> str:
-    """Each series by name, as points of positive x and y; its name stands at its end."""
+    """Series by name, each a list of points with positive x and y. The name is written at the end of the line."""
     points = [point for line in series.values() for point in line]
     x_axis = _Axis([x for x, _ in points], _LEFT, _WIDTH - _RIGHT)
     y_axis = _Axis([y for _, y in points], _HEIGHT - _BOTTOM, _TOP)
@@ -40,7 +40,7 @@ def draw_lines(series: Mapping[str, Sequence[tuple[float, float]]], x_label: str
 
 
 def _apart(heights: Sequence[float]) -> list[float]:
-    """The same heights, but so far from each other that names can stand there."""
+    """The same heights, moved apart so that names do not overlap."""
     placed = list(heights)
     order = sorted(range(len(heights)), key=heights.__getitem__)
     for upper, lower in itertools.pairwise(order):
@@ -49,7 +49,7 @@ def _apart(heights: Sequence[float]) -> list[float]:
 
 
 class _Axis:
-    """From the decade below the least value to the one above the greatest."""
+    """An axis from the power of ten below the smallest value to the one above the largest."""
 
     def __init__(self, values: Sequence[float], start: float, end: float) -> None:
         self._low, self._high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))

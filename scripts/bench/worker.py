@@ -1,6 +1,6 @@
 """`python -m scripts.bench.worker build|serve ENGINE WORKLOAD OUT`: one engine in a process of its own.
 
-`build` prints its seconds. `serve` opens what was built and answers one JSON request a line, in and out.
+`build` prints how many seconds it took. `serve` opens the result and answers JSON requests, one a line.
 """
 
 import json
@@ -18,7 +18,7 @@ from scripts.bench.workload import NEIGHBOURS, SELECTIONS, Workload
 
 
 class Served:
-    """An opened engine with the setting that each selection is searched with."""
+    """An opened engine, with a setting for each selection."""
 
     def __init__(self, engine: Engine, workload: Workload, out: Path) -> None:
         self._engine, self._workload = engine, workload
@@ -32,7 +32,7 @@ class Served:
         self._resident_before = before
 
     def tune(self, selection: str, recall: float, limit_s: float) -> dict[str, Any]:
-        """Take the first setting of the ladder that finds enough of the tuning queries' neighbours; else the best."""
+        """Choose the first setting of the ladder that reaches `recall` on the tuning queries, or else the last."""
         deadline, ladder = time.monotonic() + limit_s, self._engine.ladder
         found: dict[int, float] = {}
         low, high = 0, len(ladder) - 1
@@ -44,7 +44,7 @@ class Served:
         return {"setting": setting, "recall": self._recall(selection, setting, self._measuring, limit_s)}
 
     def measure(self, selection: str, limit_s: float) -> dict[str, Any]:
-        """Milliseconds of each measuring query, one after another, of as many as the limit allows."""
+        """Milliseconds of each measuring query, one after the other, until the limit."""
         answer, times = self._answer(selection), []
         deadline = time.monotonic() + limit_s
         for query in self._workload.queries[self._measuring]:
@@ -56,7 +56,7 @@ class Served:
         return {"ms": times}
 
     def load(self, threads: int, seconds: float) -> dict[str, Any]:
-        """Queries a second, unfiltered, from so many threads for so long."""
+        """Queries per second without a filter, from `threads` threads for `seconds`."""
         answer, queries = self._answer("no filter"), self._workload.queries[self._measuring]
         deadline = time.monotonic() + seconds
 
@@ -73,14 +73,14 @@ class Served:
         return {"per_s": done / (time.perf_counter() - began)}
 
     def memory(self) -> dict[str, Any]:
-        """Bytes resident since before opening, those of mapped files included."""
+        """Resident bytes that opening and searching have added, including mapped files."""
         return {"resident": resident_bytes() - self._resident_before}
 
     def _answer(self, selection: str) -> Answer:
         return self._engine.answer(SELECTIONS[selection], self._settings[selection])
 
     def _recall(self, selection: str, setting: Setting, part: slice, limit_s: float) -> float:
-        """Mean share of the true neighbours that are found; of few eligible rows, all of those."""
+        """The mean share of the true neighbours that are found. If fewer rows are eligible, all of them are wanted."""
         answer, deadline, found = self._engine.answer(SELECTIONS[selection], setting), time.monotonic() + limit_s, []
         for query, ids in zip(self._workload.queries[part], self._workload.truth[selection][part], strict=True):
             found.append(recall_of(answer(query), ids))
@@ -128,5 +128,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     _STDOUT = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what engines print must not come between the answers
+    os.dup2(2, 1)  # the output of engines must not mix with the answers
     main()

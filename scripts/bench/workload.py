@@ -1,7 +1,8 @@
-"""What every engine is given: seeded rows in clusters, each in a folder, and queries with their exact answers.
+"""The input of every engine: seeded rows in clusters, each in a folder, and queries with their exact answers.
 
-Rows are a mixture of Gaussian clusters of uneven size in a few latent dimensions, turned into the full space, with a
-little noise in all of it: neighbours are as uneven as those of picture embeddings, and a stranger gets the same rows.
+Rows come from Gaussian clusters of different sizes in a few latent dimensions, rotated into the full space, with a
+little noise in all dimensions. So their neighbours are as uneven as those of picture embeddings. The same seed gives
+the same rows on every machine.
 """
 
 from collections.abc import Mapping
@@ -14,16 +15,16 @@ from numpy.typing import NDArray
 
 CLUSTERS, LATENT = 2000, 64
 SPREAD, NOISE = 0.6, 0.15
-"""Of a cluster in the latent dimensions; of the noise, as a share of the length that those have."""
+"""SPREAD: of a cluster in the latent dimensions. NOISE: its length as a share of a row's latent length."""
 
 NEIGHBOURS = 10
 QUERIES = 100
-"""To tune with, and as many to measure with, unless others are asked for."""
+"""The default number of queries for tuning, and again for measuring."""
 
 BLOCK = 50_000
 
 FOLDERS = ("all", "all/tenth", "all/tenth/hundredth", "all/tenth/hundredth/thousandth", "all/together")
-"""A row lies in one of them, and in those above it."""
+"""A row lies in one of them and in its parents."""
 
 SELECTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -35,7 +36,7 @@ SELECTIONS: Mapping[str, str] = MappingProxyType(
         "1 % together": FOLDERS[4],
     }
 )
-"""The folder that is searched in. `together`: whole clusters; the others: rows drawn from all the rest."""
+"""The folder to search in. `together` holds whole clusters; the others hold random rows of the rest."""
 
 Rows = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -43,16 +44,16 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Workload:
-    """Arrays in a folder, mapped. A row's number is its id."""
+    """Mapped arrays in a folder. A row's number is its id."""
 
     vectors: Rows
     """(N, D), unit length."""
     codes: NDArray[np.int8]
     """(N,) indices into FOLDERS."""
     queries: Rows
-    """(2 x queries, D): near ones (drawn as the rows are) and far ones (between two of those) by turns."""
+    """(2 x queries, D): by turns near queries (made like rows) and far queries (between two of those)."""
     truth: Mapping[str, Numbers]
-    """For each selection (2 x queries, NEIGHBOURS) ids; -1 where there are no more."""
+    """For each selection (2 x queries, NEIGHBOURS) ids; -1 if there are no more."""
 
     @property
     def folders(self) -> list[str]:
@@ -61,7 +62,7 @@ class Workload:
 
     @classmethod
     def open(cls, folder: Path) -> "Workload":
-        """What `make` wrote."""
+        """Open the files that `make` wrote."""
         truth = np.load(folder / "truth.npy")
         return cls(
             np.load(folder / "vectors.npy", mmap_mode="r"),
@@ -72,7 +73,7 @@ class Workload:
 
 
 def leaves_below(folder: str) -> list[str]:
-    """The folders of rows that lie in or below `folder`; none for everything."""
+    """The entries of FOLDERS in or below `folder`; an empty list for everything."""
     return [leaf for leaf in FOLDERS if leaf == folder or leaf.startswith(folder + "/")] if folder else []
 
 
@@ -99,7 +100,7 @@ def make(folder: Path, count: int, dimension: int, seed: int, queries: int = QUE
 
 
 class Clusters:
-    """What rows are drawn from."""
+    """The clusters from which rows are drawn."""
 
     def __init__(self, dimension: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -111,10 +112,10 @@ class Clusters:
         self._weights = weights / weights.sum()
         middling = np.argsort(np.abs(self._weights - 0.002))
         self.together = middling[: int(np.searchsorted(np.cumsum(self._weights[middling]), 0.01)) or 1]
-        """The clusters of the folder `together`: a few that have about a hundredth of all rows."""
+        """The clusters of the folder `together`: together they have about 1 % of all rows."""
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[Rows, Numbers]:
-        """(N, D) unit rows, and the cluster of each."""
+        """((N, D) unit rows, (N,) the cluster of each)."""
         of_rows = rng.choice(CLUSTERS, count, p=self._weights)
         latent = self._centres.shape[1]
         inner = self._centres[of_rows] + np.float32(SPREAD) * rng.standard_normal((count, latent), np.float32)
@@ -127,7 +128,7 @@ def _unit(rows: Rows) -> Rows:
 
 
 def _exact_answers(vectors: Rows, codes: NDArray[np.int8], queries: Rows) -> list[Numbers]:
-    """For each selection the best rows of each query, found by comparing with every row."""
+    """For each selection the best rows of each query, found by comparing it with every row."""
     wanted = [_codes_below(folder) for folder in SELECTIONS.values()]
     scores = [np.full((len(queries), NEIGHBOURS), -np.inf, np.float32) for _ in wanted]
     answers = [np.full((len(queries), NEIGHBOURS), -1) for _ in wanted]

@@ -1,6 +1,6 @@
 """Drawn backgrounds: sky, night, sunset, grass, sea, sand, snow, room, and plain colours.
 
-`draw_background(kind, side_px, rng)` -> RGB picture; the same code serves training (small) and samples (large).
+`draw_background(kind, side_px, rng)` -> RGB picture. Training (small) and samples (large) use the same code.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ HORIZON = {"grass": 0.5, "sea": 0.5, "sand": 0.52, "snow": 0.52, "room": 0.68, "
 
 
 def draw_background(kind: str, side_px: int, rng: np.random.Generator, oversample: int = 2) -> Image.Image:
-    """One background, `side_px` square, RGB, drawn `oversample` times larger for smooth edges."""
+    """One RGB background of `side_px` x `side_px`, drawn `oversample` times larger for smooth edges."""
     side = side_px * oversample
     picture = _plain(kind.removeprefix("plain-"), side, rng) if kind in PLAIN else _DRAW[kind](side, rng)
     return picture.resize((side_px, side_px), Image.Resampling.BOX)
@@ -40,7 +40,7 @@ def _jitter(colour: Colour, rng: np.random.Generator, spread: int = 14) -> Colou
 def _ridge(
     side: int, level: float, swing: float, rng: np.random.Generator, waves: int = 3
 ) -> list[tuple[float, float]]:
-    """Points of a rolling line from left to right around `level` (share of the height)."""
+    """Points of a wavy line from left to right around `level` (share of the height)."""
     x = np.linspace(0, 1, 48)
     y = sum(
         rng.uniform(0.3, 1) / (k + 1) * np.sin(2 * np.pi * (k + 1) * (0.5 * x + rng.random())) for k in range(waves)
@@ -130,7 +130,7 @@ def _stars(picture: Image.Image, rng: np.random.Generator) -> None:
 
 
 def _sunset(side: int, rng: np.random.Generator, water: bool | None = None) -> Image.Image:
-    """Over land or over water; one at random where `water` is None."""
+    """Over water or over land; at random if `water` is None."""
     tops = [(96, 52, 130), (62, 58, 132), (188, 70, 92)]
     picture = _gradient(side, _jitter(tops[rng.integers(3)], rng), _jitter((255, 170, 84), rng), 0.75)
     level, x = rng.uniform(0.62, 0.74), rng.uniform(0.2, 0.8)
@@ -149,7 +149,7 @@ def _sunset(side: int, rng: np.random.Generator, water: bool | None = None) -> I
 
 
 def _glints(picture: Image.Image, rng: np.random.Generator, level: float, colour: Colour) -> None:
-    """Short bright strokes on water, longer towards the viewer."""
+    """Short bright strokes on water, longer near the viewer."""
     side, pen = picture.width, ImageDraw.Draw(picture)
     for _ in range(rng.integers(16, 34)):
         depth = rng.random()
@@ -290,7 +290,7 @@ def _frame(pen: ImageDraw.ImageDraw, side: int, rng: np.random.Generator) -> Non
 
 
 def _plain(colour: str, side: int, rng: np.random.Generator) -> Image.Image:
-    """A calm studio backdrop: the colour, a little lighter in the middle."""
+    """A plain background: one colour, a little lighter in the middle."""
     base = _jitter(_PASTEL.get(colour, COLOURS[colour]), rng, 8)
     picture = _gradient(side, base, _clip(tuple(int(part * rng.uniform(0.9, 1.0)) for part in base)))
     if rng.random() < 0.5:

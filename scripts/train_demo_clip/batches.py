@@ -1,6 +1,6 @@
 """An endless stream of training batches, painted in worker processes while the model trains.
 
-Batch `n` depends on the seed, on `n` and on how far training has come (`progress`, which sets the curriculum).
+Batch `n` depends on the seed, on `n` and on the progress of the training, which sets the curriculum.
 """
 
 import math
@@ -21,9 +21,9 @@ from scripts.train_demo_clip.tokens import CONTEXT
 
 
 class Batch(TypedDict):
-    """B scenes: pixels (B, 3, 96, 96) uint8; tokens and also_true once for each of two captions per scene.
+    """B scenes: pixels (B, 3, 96, 96) uint8; each scene has two captions, so `tokens` and `also_true` are pairs.
 
-    `miscounted` (M, L) are first captions with one wrong number, of the scenes in the rows `counted` (M,).
+    `miscounted` (M, L): first captions with one wrong number, of the scenes in the rows `counted` (M,).
     """
 
     pixels: torch.Tensor
@@ -35,7 +35,7 @@ class Batch(TypedDict):
 
 
 class SceneStream(IterableDataset[Batch]):
-    """Batches from `first` on; each worker takes every `num_workers`-th."""
+    """Batches from number `first` on; each worker makes every `num_workers`-th."""
 
     def __init__(
         self, planner: ScenePlanner, painter: ScenePainter, captioner: Captioner, tokenizer: CLIPTokenizer,
@@ -53,7 +53,7 @@ class SceneStream(IterableDataset[Batch]):
             number += worker.num_workers if worker else 1
 
     def make(self, rng: np.random.Generator, progress: float) -> Batch:
-        """One batch as of `progress` (0 to 1)."""
+        """One batch at this progress of the training (0 to 1)."""
         mix = curriculum(progress)
         scenes = self._plan(rng, progress, mix)
         pixels = np.stack([self.painter.paint(scene, rng, ease=mix.ease) for scene in scenes])
@@ -74,9 +74,9 @@ class SceneStream(IterableDataset[Batch]):
         return len(self.planner.vocabulary.glyphs)
 
     def _plan(self, rng: np.random.Generator, progress: float, mix: Mix) -> list[Scene]:
-        """Lone objects first, then crowds; more and more families of scenes that differ in one thing.
+        """First single objects, later several; and more and more families of scenes that differ in one thing.
 
-        Most batches keep to two backgrounds: otherwise the place alone would tell most pairs apart, not the objects.
+        Most batches use only two backgrounds. Otherwise the place alone would tell most pairs apart, not the objects.
         """
         shared = [pick_background(rng, mix.plain) for _ in range(2)] if rng.random() < 0.75 else None
         scenes: list[Scene] = []
@@ -90,9 +90,9 @@ class SceneStream(IterableDataset[Batch]):
     def _describe_and_miscount(
         self, scenes: list[Scene], rng: np.random.Generator
     ) -> tuple[list[Caption], list[int], list[Caption]]:
-        """A caption a scene; the rows whose caption names a number, and those captions with another number.
+        """(one caption per scene, rows whose caption names a number, the same captions with another number).
 
-        The same random draws word both, so that they differ in the number alone.
+        Both versions use the same random draws, so they differ only in the number.
         """
         captions, counted, miscounted = [], [], []
         for row, scene in enumerate(scenes):
@@ -110,7 +110,7 @@ class SceneStream(IterableDataset[Batch]):
         return self.captioner.describe(scene, rng, LOOSE)
 
     def _tokens(self, captions: list[Caption]) -> torch.Tensor:
-        """(N, L) ids, padded to the longest; (0, 1) of none."""
+        """(N, L) token ids, padded to the longest caption; (0, 1) without captions."""
         if not captions:
             return torch.zeros(0, 1, dtype=torch.long)
         texts = [caption.text for caption in captions]
@@ -136,7 +136,7 @@ class SceneStream(IterableDataset[Batch]):
 
 
 def curriculum(progress: float) -> Mix:
-    """From lone, large, upright objects to the full variety at 45 % of the way."""
+    """The mix of scenes: single, large, upright objects at the start, the full variety from 45 % of the training on."""
     blend = 0.5 - 0.5 * math.cos(math.pi * min(1.0, progress / 0.45))
     return Mix(
         single=1.0 - 0.4 * blend,

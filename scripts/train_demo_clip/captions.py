@@ -1,6 +1,6 @@
-"""Captions of a scene in words, together with what they claim, so that other scenes can be checked against it.
+"""Captions of a scene, with their claims in a form that can be checked against other scenes.
 
-`Captioner.describe` -> `Caption(text, terms, background)`; `satisfies` says which other scenes it fits.
+`Captioner.describe` -> `Caption(text, terms, background)`; `satisfies` tells for which scenes a caption is true.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ LANGUAGE_ODDS = {"en": 0.52, "de": 0.16, "fr": 0.16, "es": 0.16}
 
 @dataclass(frozen=True)
 class Term:
-    """One claim: the scene has a group of one of `glyphs`, in this colour (None: any), so many of them."""
+    """One claim: the scene has a group of one of `glyphs`, in this colour (None: any colour) and this number."""
 
     glyphs: frozenset[int]
     colour: str | None
@@ -37,7 +37,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class Wording:
-    """How a caption is worded: odds of a keyword in place of the name, of saying colour and background, of a prefix."""
+    """The odds of a keyword instead of the name, of naming colour, background and count, and of a prefix."""
 
     keyword: float = 0.3
     colour: float = 1.0
@@ -52,7 +52,7 @@ EXACT = Wording(keyword=0.0, background=1.0, prefix=0.0)
 
 
 class Captioner:
-    """Words for scenes; `own_colours` is the (S, G, 11) table of the drawings' own colours."""
+    """Describes scenes; `own_colours` is the (S, G, 11) table of the drawings' own colours."""
 
     def __init__(self, vocabulary: Vocabulary, own_colours: np.ndarray) -> None:
         self.vocabulary, self.own_colours = vocabulary, own_colours
@@ -60,7 +60,7 @@ class Captioner:
     def describe(
         self, scene: Scene, rng: np.random.Generator, wording: Wording, language: str | None = None
     ) -> Caption:
-        """A caption in `language`, or in one drawn at random."""
+        """A caption in `language`, or in a random language."""
         language = language or str(rng.choice(LANGUAGES, p=[LANGUAGE_ODDS[lang] for lang in LANGUAGES]))
         phrases = PHRASES[language]
         said = list(scene.groups)
@@ -78,7 +78,7 @@ class Captioner:
         return Caption(text, tuple(terms), scene.background if with_place else None)
 
     def describe_place(self, scene: Scene, rng: np.random.Generator) -> Caption:
-        """A caption of the background alone."""
+        """A caption that names only the background."""
         language = str(rng.choice(LANGUAGES, p=[LANGUAGE_ODDS[lang] for lang in LANGUAGES]))
         return Caption(describe_place(scene.background, PHRASES[language], rng), (), scene.background)
 
@@ -113,7 +113,7 @@ class Captioner:
 
 
 def _counted(name: str, count: int, language: str, rng: np.random.Generator, wording: Wording) -> tuple[str, int]:
-    """The noun in the right number, and the count that the caption will claim."""
+    """(noun in the right number, count that the caption claims)."""
     if count == 1:
         return name, 1 if rng.random() < 0.6 else ANY_COUNT
     claimed = count if rng.random() < wording.count else SEVERAL if rng.random() < 0.7 else ANY_COUNT
@@ -139,7 +139,7 @@ def describe_place(background: str, phrases: Phrases, rng: np.random.Generator) 
 def satisfies(
     captions: Sequence[Caption], scenes: Sequence[Scene], own_colours: np.ndarray, glyph_count: int
 ) -> np.ndarray:
-    """(captions, scenes) bool: whether each caption would be true of each scene."""
+    """(captions, scenes) bool: whether each caption is true of each scene."""
     groups = [group for scene in scenes for group in scene.groups]
     starts = np.cumsum([0] + [len(scene.groups) for scene in scenes[:-1]])
     true = np.ones((len(captions), len(scenes)), bool)
@@ -156,7 +156,7 @@ def satisfies(
 
 
 def _term_fits(terms: Sequence[Term], groups: Sequence[Group], own: np.ndarray, glyph_count: int) -> np.ndarray:
-    """(terms, groups) bool."""
+    """(terms, groups) bool: whether each term is true of each group."""
     meaning = np.zeros((len(terms), glyph_count), bool)
     for row, term in enumerate(terms):
         meaning[row, list(term.glyphs)] = True
@@ -170,7 +170,7 @@ def _term_fits(terms: Sequence[Term], groups: Sequence[Group], own: np.ndarray, 
 
 
 def _shown_colours(group: Group, own: np.ndarray) -> np.ndarray:
-    """(12,) bool: colours this group may be called by; the last place stands for "any colour"."""
+    """(12,) bool: the colours that a caption may name for this group; the last place stands for "any colour"."""
     shown = np.ones(len(COLOUR_NAMES) + 1, bool)
     tinted = np.array([name == group.tint for name in COLOUR_NAMES])
     shown[:-1] = own[group.style, group.glyph] if group.tint is None else tinted

@@ -1,4 +1,4 @@
-"""Export the checkpoint of a running or cut training: `python -m scripts.train_demo_clip.checkpoint_to_model`."""
+"""Export the checkpoint of an unfinished training: `python -m scripts.train_demo_clip.checkpoint_to_model`."""
 
 import argparse
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""The colours the model learns: how an object is tinted, and which colours a drawing shows by itself.
+"""The colours that the model learns: how to tint an object, and which colours a drawing has by itself.
 
-A tint keeps the drawing's light and shade: luminance goes through a ramp black -> colour -> white.
+A tint keeps the drawing's light and shadow: luminance goes through a ramp black -> colour -> white.
 """
 
 import numpy as np
@@ -20,11 +20,11 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 COLOUR_NAMES = tuple(COLOURS)
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-_OWN_SHARE = 0.3  # a drawing "is red" too when this share of it is
+_OWN_SHARE = 0.3  # a drawing counts as red if at least this share of it is red
 
 
 def _ramp(colour: tuple[int, int, int]) -> np.ndarray:
-    """(256, 3) uint8: what each luminance becomes."""
+    """(256, 3) uint8: the new colour for each luminance."""
     light = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
     base, shadow = np.array(colour, np.float32), np.array(colour, np.float32) * 0.3
     dark = shadow + (base - shadow) * np.minimum(light / 0.6, 1)
@@ -36,7 +36,7 @@ _RAMPS = {name: _ramp(colour) for name, colour in COLOURS.items()}
 
 
 def tint(sprite: np.ndarray, colour: str) -> np.ndarray:
-    """`(H, W, 4)` uint8 in one colour, shading and alpha kept; its luminance is stretched first."""
+    """Tint `(H, W, 4)` uint8 with one colour. Shadows and alpha stay; the luminance is stretched first."""
     luminance = sprite[..., :3] @ _LUMA
     seen = luminance[sprite[..., 3] > 128]
     low, high = np.percentile(seen, (3, 97)) if seen.size else (0.0, 255.0)
@@ -47,12 +47,12 @@ def tint(sprite: np.ndarray, colour: str) -> np.ndarray:
 
 
 def own_colours(sprite: np.ndarray) -> np.ndarray:
-    """(11,) bool: the named colours that cover a good part of the drawing."""
+    """(11,) bool: the named colours that cover at least 30 % of the drawing."""
     return colour_shares(sprite) >= _OWN_SHARE
 
 
 def colour_shares(sprite: np.ndarray) -> np.ndarray:
-    """(11,) float: share of the opaque pixels that each named colour is nearest to, by hue, then by lightness."""
+    """(11,) float: the share of opaque pixels that are nearest to each named colour, by hue, then by lightness."""
     pixels = sprite[sprite[..., 3] > 128][:, :3].astype(np.float32) / 255
     if not len(pixels):
         return np.zeros(len(COLOURS))

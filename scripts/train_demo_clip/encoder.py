@@ -1,6 +1,6 @@
-"""A folder with a CLIP-style model as two functions: texts -> rows, pictures -> rows (unit length).
+"""Loads a CLIP-style model and encodes texts and pictures to rows of unit length.
 
-Loads through `AutoModel` and `AutoProcessor` only, as the service does.
+It loads only through `AutoModel` and `AutoProcessor`, as the service does.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoProcessor
 
 
 class Encoder:
-    """`encode_texts` and `encode_images` answer (N, D) float32 with unit rows."""
+    """`encode_texts` and `encode_images` return (N, D) float32, unit rows."""
 
     def __init__(self, folder: Path) -> None:
         self.model = AutoModel.from_pretrained(folder).eval()

@@ -1,6 +1,6 @@
-"""Measure the demo model on what it has not seen: `python -m scripts.train_demo_clip.evaluate --sources DIR`.
+"""Measure the demo model on unseen scenes: `python -m scripts.train_demo_clip.evaluate --sources DIR`.
 
-Prints a table with the targets beside the figures; `--json FILE` keeps it.
+Prints a table of figures and targets; `--json FILE` also writes them to a file.
 """
 
 import argparse
@@ -21,9 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", type=Path, default=Path("models/demo-clip"))
     parser.add_argument("--sources", type=Path, default=Path("demo-clip-sources"), help="folder of `npm install`")
-    parser.add_argument(
-        "--cache", type=Path, default=Path.home() / ".cache" / "demo-clip", help="where sprites are kept"
-    )
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "demo-clip", help="folder for sprites")
     parser.add_argument("--photos", type=Path, help="folder of photographs with captions.csv (image, caption)")
     parser.add_argument("--scenes", type=int, default=1000)
     parser.add_argument("--json", type=Path)

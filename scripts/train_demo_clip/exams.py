@@ -1,6 +1,6 @@
-"""The questions of the evaluation, each a function `Examiner -> list[Line]`; targets stand beside the figures.
+"""The exams of the evaluation, each a function `Examiner -> list[Line]`, with their targets.
 
-Scenes, backgrounds and captions are drawn with seeds that training never uses.
+Scenes, backgrounds and captions come from seeds that training never uses.
 """
 
 import csv
@@ -34,7 +34,7 @@ SEED = 990_000
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the table; `target` None means that the figure is for information."""
+    """One row of the table. Without a `target` the figure is only for information."""
 
     exam: str
     measure: str
@@ -50,7 +50,7 @@ class Line:
 
 
 class Examiner:
-    """The model under test and everything needed to set it questions."""
+    """The model under test, and the parts that make its questions."""
 
     def __init__(self, encoder: Encoder, vocabulary: Vocabulary, sheet: SpriteSheet, scenes: int = 1000) -> None:
         self.encoder, self.vocabulary, self.sheet, self.scenes = encoder, vocabulary, sheet, scenes
@@ -59,16 +59,16 @@ class Examiner:
         self.captioner = Captioner(vocabulary, find_own_colours(sheet))
 
     def paint(self, scenes: Sequence[Scene], seed: int) -> np.ndarray:
-        """Unit rows of the scenes' pictures."""
+        """The scenes' pictures as unit rows."""
         rng = np.random.default_rng((SEED, seed))
         return self.encoder.encode_images([self.painter.paint(scene, rng, plain_style=True) for scene in scenes])
 
     def glyphs_of(self, style: str) -> list[int]:
-        """Numbers of the glyphs a style has."""
+        """Numbers of the glyphs that a style has."""
         return [int(number) for number in np.flatnonzero(self.sheet.present[self.sheet.styles.index(style)])]
 
     def portraits(self, style: str, glyphs: Sequence[int]) -> np.ndarray:
-        """Unit rows of one picture per glyph: the drawing alone on white, every object an everyday one."""
+        """Unit rows of one picture per glyph: the drawing alone, on white."""
         return self.encoder.encode_images([_portrait(self.sheet, style, glyph) for glyph in glyphs])
 
 
@@ -80,13 +80,13 @@ def _portrait(sheet: SpriteSheet, style: str, glyph: int) -> Image.Image:
 
 
 def recall(scores: np.ndarray, right: np.ndarray, k: int) -> float:
-    """Share of rows of `scores` (Q, N) with one of `right` (Q, N) bool among their k best."""
+    """The share of rows of `scores` (Q, N) that have one of `right` (Q, N) bool among their k best."""
     best = np.argpartition(-scores, min(k, scores.shape[1] - 1), axis=1)[:, :k]
     return float(np.take_along_axis(right, best, 1).any(1).mean())
 
 
 def examine_scenes(examiner: Examiner) -> list[Line]:
-    """(a) caption -> its scene, and (e) the same in each further language."""
+    """(a) caption -> its scene, and (e) the same in each other language."""
     rng = np.random.default_rng((SEED, 1))
     scenes = [examiner.planner.plan(rng, Mix()) for _ in range(examiner.scenes)]
     pictures, own = examiner.paint(scenes, 1), np.eye(len(scenes), dtype=bool)
@@ -101,7 +101,7 @@ def examine_scenes(examiner: Examiner) -> list[Line]:
 
 
 def examine_held_out_style(examiner: Examiner) -> list[Line]:
-    """(b) name -> picture in the style that training never saw, (e) in each language; beside it a seen style."""
+    """(b) name -> picture in the style that training never saw, (e) in each language; then the same in a seen style."""
     return [
         *_name_lines(examiner, HELD_OUT_STYLE, "held-out style", (0.45, 0.75)),
         *_name_lines(examiner, NOTO, "seen style"),
@@ -124,7 +124,7 @@ def _name_lines(
 
 
 def examine_swaps(examiner: Examiner, each: int = 400) -> list[Line]:
-    """(c) a picture and two captions that differ in one thing: is the true one nearer? And the other way round."""
+    """(c) a picture and two captions that differ in one thing: is the true caption nearer? And the other way round."""
     lines = []
     for number, (kind, swap) in enumerate(
         (("colour", _swap_colour), ("count", _swap_count), ("background", _swap_place))
@@ -200,7 +200,7 @@ def examine_synonyms(examiner: Examiner) -> list[Line]:
 
 
 def examine_photographs(examiner: Examiner, folder: Path) -> list[Line]:
-    """(f) captions -> photographs, which the model was not made for; chance stands beside it."""
+    """(f) captions -> photographs, for which the model was not made; compared with chance."""
     with (folder / "captions.csv").open(newline="", encoding="utf-8") as table:
         rows = list(csv.DictReader(table))
     names = sorted({row["image"] for row in rows if (folder / row["image"]).is_file()})
@@ -219,7 +219,7 @@ def examine_photographs(examiner: Examiner, folder: Path) -> list[Line]:
 
 
 def measure_speed(examiner: Examiner) -> list[Line]:
-    """Milliseconds for one text and pictures a second (512 px, decoding not counted), both with preprocessing."""
+    """Milliseconds for one text, and pictures per second (512 px, without decoding); both include preprocessing."""
     encoder = examiner.encoder
     texts = ["a red car on the grass", "two cats at night", "drei Äpfel"]
     encoder.encode_texts(texts)

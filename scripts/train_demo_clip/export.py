@@ -1,6 +1,6 @@
-"""Write a trained model as any Hugging Face CLIP is written: config, safetensors, tokenizer, preprocessor.
+"""Writes a trained model in Hugging Face's CLIP format: config, safetensors, tokenizer, preprocessor.
 
-Weights are stored in half precision to stay small; `config.dtype` is float32, so that loading widens them again.
+Weights are stored in half precision to save space. `config.dtype` is float32, so they are loaded as float32.
 """
 
 import json
@@ -31,7 +31,7 @@ _PREPROCESSOR = {
 
 
 def export_model(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
-    """Fill `folder` with a model that `AutoModel` and `AutoProcessor` load as they are."""
+    """Write a model into `folder` that `AutoModel` and `AutoProcessor` can load."""
     folder.mkdir(parents=True, exist_ok=True)
     model.config.dtype = torch.float32
     model.config.architectures = ["CLIPModel"]
@@ -39,14 +39,14 @@ def export_model(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> No
     kept = {name: value.half().contiguous() for name, value in model.state_dict().items() if "position_ids" not in name}
     weights = folder / "model.safetensors"
     save_file(kept, weights, metadata={"format": "pt"})
-    weights.chmod(0o644)  # it is written for its owner alone, but a service reads it as another user
+    weights.chmod(0o644)  # only its owner could read it, but a service runs as another user
     tokenizer.save_pretrained(folder)
     _drop_traces(folder / "tokenizer_config.json")
     (folder / "preprocessor_config.json").write_text(json.dumps(_PREPROCESSOR, indent=2) + "\n")
 
 
 def _drop_traces(config: Path) -> None:
-    """Forget where the tokenizer was loaded from."""
+    """Remove the notes about where the tokenizer was loaded from."""
     settings = json.loads(config.read_text())
     kept = {name: value for name, value in settings.items() if name not in ("is_local", "local_files_only")}
     config.write_text(json.dumps(kept, indent=2) + "\n")

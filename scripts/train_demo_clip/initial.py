@@ -1,4 +1,4 @@
-"""Starting weights that let a small vision transformer learn from little data.
+"""Starting weights with which a small vision transformer learns from little data.
 
 Mimetic initialisation (Trockman & Kolter, arXiv:2305.09828, section 4: alpha = beta = 0.7 for queries and keys, 0.4 for
 values and projection) with two-dimensional sine-cosine positions (arXiv:2205.01580).
@@ -9,7 +9,7 @@ from torch import nn
 from transformers import CLIPModel
 
 _QUERY_KEY, _VALUE_OUT = 0.7, 0.4
-_POSITION_SCALE = 0.7  # sines have a mean square of 1/2, patches one of about 1/4
+_POSITION_SCALE = 0.7  # sines have a mean square of 1/2, patches of about 1/4
 _PATCH_SCALE, _WHITENING_FLOOR = 0.5, 0.02
 
 
@@ -26,7 +26,7 @@ def start_vision_tower(model: CLIPModel) -> None:
 
 
 def sine_positions(side: int, width: int) -> torch.Tensor:
-    """(side * side, width): sines and cosines of row and column, a quarter of the width each."""
+    """(side * side, width): sines and cosines of row and column; each takes a quarter of the width."""
     quarter = width // 4
     rates = 1 / 100 ** (torch.arange(quarter) / quarter)
     row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
@@ -59,8 +59,8 @@ def _factors(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tenso
 def start_patches(model: CLIPModel, pictures: torch.Tensor) -> None:
     """Make the patch embedding a whitening of real patches, as arXiv:2404.00498 (section 3.2) does for convolutions.
 
-    `pictures` (N, 3, H, W) as the model sees them. Neighbouring pixels are alike, so that random filters would all see
-    little but the mean colour; whitened ones see shapes from the first step on.
+    `pictures` (N, 3, H, W), preprocessed. Neighbouring pixels are similar, so random filters would all see little more
+    than the mean colour. Whitened filters see shapes from the first step on.
     """
     kernel = model.vision_model.embeddings.patch_embedding.weight
     width, size = kernel.shape[0], kernel.shape[-1]

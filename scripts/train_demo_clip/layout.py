@@ -1,4 +1,4 @@
-"""Where the objects of a sample picture stand: on the ground, in the water, in the air, in a row or two.
+"""The places of the objects in a sample picture: on the ground, in the water, in the air, in one or two rows.
 
 All lengths are shares of the square's side; `arrange` returns (x, y of the foot or middle, size) per object.
 """
@@ -29,7 +29,7 @@ GROUNDED = frozenset({"grass", "sand", "snow", "room", "sunset-land", "night"})
 
 @dataclass(frozen=True)
 class Item:
-    """One object to draw: label, tint or None, relative size."""
+    """One object to draw: label, tint (None: its own colours), relative size."""
 
     label: str
     tint: str | None
@@ -45,7 +45,7 @@ class Spot:
 
 
 def arrange(items: list[Item], background: str, rng: np.random.Generator) -> list[Spot]:
-    """One spot an item, back to front."""
+    """One spot for each item, from back to front."""
     if all(item.label in AIRBORNE for item in items) or background.startswith("plain") or background == "sky":
         return _float(items, background, rng)
     base = {"sea": 0.7, "sunset-sea": 0.84, "night": 0.9, "sunset-land": 0.9}.get(background, 0.84)
@@ -56,7 +56,7 @@ _SIZES = {1: 0.5, 2: 0.38, 3: 0.28, 4: 0.22}
 
 
 def _stand(items: list[Item], base: float, rng: np.random.Generator) -> list[Spot]:
-    """Side by side with a small step in depth, so that a row does not look stamped."""
+    """Side by side, with small steps in depth, so that a row does not look mechanical."""
     size = _SIZES[min(len(items), 4)]
     widths = np.array([item.scale * size for item in items])
     gap = 0.03 if len(items) > 1 else 0.0
@@ -72,7 +72,7 @@ def _stand(items: list[Item], base: float, rng: np.random.Generator) -> list[Spo
 
 
 def _float(items: list[Item], background: str, rng: np.random.Generator) -> list[Spot]:
-    """Hanging in the air, or laid out on a plain backdrop."""
+    """In the air, or spread out on a plain background."""
     middle = 0.5 if background.startswith("plain") or background == "sky" else 0.4
     size = {1: 0.58, 2: 0.42, 3: 0.36, 4: 0.34}[min(len(items), 4)]
     if background not in ("sky",) and not background.startswith("plain"):

@@ -1,4 +1,4 @@
-"""What a drawing looks like in a few numbers: a dense target that teaches shapes faster than names alone.
+"""Describes a drawing's look in a few numbers. This dense target teaches shapes faster than names alone.
 
 `describe_looks` -> (S, G, 2 * LOOKS) float32: principal components of the small picture itself, then of the average
 of its glyph over all trained styles.
@@ -11,11 +11,11 @@ from scripts.train_demo_clip.sprites import SpriteSheet
 
 LOOKS = 96
 _BLOCK = 6  # 96 px sprites become 16 x 16
-_FLOOR = 0.02  # share of the largest variance below which components are not blown up
+_FLOOR = 0.02  # components with less than this share of the largest variance are not amplified
 
 
 def describe_looks(sheet: SpriteSheet) -> np.ndarray:
-    """Whitened components; all zero where a style lacks the glyph. The held-out style has no part in it."""
+    """Whitened components; zero if a style does not have the glyph. The held-out style is not used."""
     trained = sheet.present.copy()
     trained[sheet.styles.index(HELD_OUT_STYLE)] = False
     coloured = np.array([style not in MONOCHROME_STYLES for style in sheet.styles])[:, None] & trained
@@ -32,7 +32,7 @@ def describe_looks(sheet: SpriteSheet) -> np.ndarray:
 
 
 def _shrink(sprite: np.ndarray) -> np.ndarray:
-    """(96, 96, 4) uint8 -> 1,024 floats: colour over grey, then the outline."""
+    """(96, 96, 4) uint8 -> 1,024 floats: colours relative to grey, then the outline."""
     pixels = sprite.astype(np.float32) / 255
     alpha = pixels[..., 3:]
     flat = np.concatenate([(pixels[..., :3] - 0.5) * alpha, alpha - 0.5], 2)
@@ -41,7 +41,7 @@ def _shrink(sprite: np.ndarray) -> np.ndarray:
 
 
 def _components(rows: np.ndarray) -> np.ndarray:
-    """(N, LOOKS) of about unit variance, the weakest components less."""
+    """(N, LOOKS) with a variance of about 1, and less for the weakest components."""
     centred = rows - rows.mean(0)
     _, strength, axes = np.linalg.svd(centred, full_matrices=False)
     spread = strength[:LOOKS] / len(rows) ** 0.5

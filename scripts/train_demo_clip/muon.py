@@ -1,7 +1,7 @@
 """Muon (arXiv:2502.16982) in float32, all matrices of one shape at a time.
 
-`torch.optim.Muon` iterates in bfloat16, matrix by matrix: on a processor that has to emulate bfloat16 that takes eight
-times as long as the rest of the training step.
+`torch.optim.Muon` works in bfloat16, one matrix after the other. A processor without bfloat16 must emulate it, and this
+takes eight times as long as the rest of the training step.
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ _STEPS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """For matrices alone. Updates are scaled to the RMS that AdamW's have, so that both take the same rates."""
+    """For matrices only. Updates are scaled to the RMS of AdamW's updates, so both can use the same learning rates."""
 
     def __init__(
         self, matrices: Iterable[torch.Tensor], lr: float, weight_decay: float, momentum: float = 0.95
@@ -35,7 +35,7 @@ class Muon(torch.optim.Optimizer):
                 torch._foreach_add_(matrices, list(updates), alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
 
     def _direction(self, matrix: torch.Tensor, momentum: float) -> torch.Tensor:
-        """Nesterov's momentum."""
+        """The gradient with Nesterov's momentum."""
         assert matrix.grad is not None
         state = self.state[matrix]
         if not state:

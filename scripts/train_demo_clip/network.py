@@ -1,7 +1,7 @@
-"""The demo model's architecture: an ordinary `CLIPModel`, small, plus what only training needs.
+"""The demo model's architecture: a small ordinary `CLIPModel`, and parts that only training needs.
 
-`build_model` -> CLIPModel; `encode_images` is its vision tower, written to train fast on a CPU;
-`SceneHeads` are auxiliary read-outs, thrown away after training.
+`build_model` -> CLIPModel; `encode_images` is its vision tower, written for fast training on a CPU;
+`SceneHeads` are auxiliary outputs that are dropped after training.
 """
 
 import torch
@@ -41,7 +41,7 @@ def build_config(tokenizer: CLIPTokenizer) -> CLIPConfig:
 
 
 def build_model(config: CLIPConfig) -> CLIPModel:
-    """A fresh model, its attention as plain matrix products where there is no GPU (fused backward is slow on CPU)."""
+    """A new model. Without a GPU its attention uses plain matrix products: the fused backward pass is slow on CPUs."""
     model = CLIPModel(config)
     start_vision_tower(model)
     if not torch.cuda.is_available():
@@ -75,7 +75,7 @@ def encode_images(model: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def _embed_patches(embeddings: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
-    """`CLIPVisionEmbeddings` with its convolution written as one matrix product, which trains faster on CPU."""
+    """`CLIPVisionEmbeddings` with its convolution as one matrix product, which trains faster on a CPU."""
     kernel = embeddings.patch_embedding.weight
     size, batch = kernel.shape[-1], pixels.shape[0]
     grid = pixels.shape[-1] // size
@@ -86,10 +86,10 @@ def _embed_patches(embeddings: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
 
 
 class SceneHeads(nn.Module):
-    """Read-outs that only training has: what a scene holds, from the vision features and from the shared space.
+    """Auxiliary outputs for training: the contents of a scene, from the vision features and from the shared space.
 
-    `prototypes` (G, 192) stand for the glyphs in the shared space; pictures and captions are both drawn to those of
-    their objects, which gives every step all glyphs as negatives, however small the batch.
+    `prototypes` (G, 192) stand for the glyphs in the shared space. Pictures and captions are pulled towards the
+    prototypes of their objects. So every step has all glyphs as negatives, even in a small batch.
     """
 
     def __init__(self, width: int, shared: int, glyphs: int) -> None:
@@ -103,7 +103,7 @@ class SceneHeads(nn.Module):
         self.prototype_scale = nn.Parameter(torch.tensor(2.5))
 
     def loss(self, features: torch.Tensor, facts: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Sum of the losses on pooled vision features (B, W); `facts` as `batches.Batch` carries them."""
+        """Sum of the losses on pooled vision features (B, W); `facts` as in `batches.Batch`."""
         losses = (
             2 * _spread_loss(self.glyphs(features), facts["glyphs"]),
             5 * nn.functional.binary_cross_entropy_with_logits(self.tints(features).float(), facts["tints"]),
@@ -114,14 +114,14 @@ class SceneHeads(nn.Module):
         return torch.stack(losses).sum()
 
     def prototype_loss(self, embedded: torch.Tensor, glyphs: torch.Tensor) -> torch.Tensor:
-        """How far rows of the shared space (B, D) are from the prototypes of their scene's glyphs (B, G)."""
+        """The distance of rows of the shared space (B, D) from the prototypes of their scene's glyphs (B, G)."""
         rows = nn.functional.normalize(embedded.float(), dim=-1)
         centres = nn.functional.normalize(self.prototypes.float(), dim=-1)
         return _spread_loss(self.prototype_scale.clamp(0, 3.7).exp() * rows @ centres.T, glyphs)
 
 
 def _spread_loss(logits: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-    """Cross entropy against a target spread evenly over everything present."""
+    """Cross entropy against a target that is spread evenly over the glyphs that are present."""
     target = present / present.sum(1, keepdim=True)
     return -(target * logits.float().log_softmax(1)).sum(1).mean()
 
@@ -129,7 +129,7 @@ def _spread_loss(logits: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
 def contrastive_loss(
     images: torch.Tensor, texts: torch.Tensor, also_true: torch.Tensor, scale: torch.Tensor
 ) -> torch.Tensor:
-    """CLIP's loss on (B, D) rows; pairs off the diagonal that are true as well (`also_true` (B, B)) do not count."""
+    """CLIP's loss on (B, D) rows. Other pairs that are true too (`also_true` (B, B)) are left out."""
     images, texts = (nn.functional.normalize(rows.float(), dim=-1) for rows in (images, texts))
     logits = scale.exp() * texts @ images.T
     other = also_true & ~torch.eye(len(logits), dtype=torch.bool, device=logits.device)
@@ -141,7 +141,7 @@ def contrastive_loss(
 def counterfactual_loss(
     images: torch.Tensor, true: torch.Tensor, false: torch.Tensor, scale: torch.Tensor
 ) -> torch.Tensor:
-    """Cross entropy of (M, D) pictures choosing between a true and a miscounted caption each.
+    """Cross entropy of (M, D) pictures that each choose between a true and a miscounted caption.
 
     Paiss et al., "Teaching CLIP to Count to Ten" (arXiv:2302.12066), equation 2.
     """

@@ -1,24 +1,21 @@
-"""The odd sample pictures: the kinds of file that trip up image services.
+"""The odd sample pictures: kinds of file that image services often handle wrongly.
 
 An EXIF-rotated JPEG, a transparent PNG, a greyscale JPEG, an animated GIF, a WebP and a near duplicate.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
 from scripts.train_demo_clip.layout import Item
-
-if TYPE_CHECKING:
-    from scripts.train_demo_clip.make_samples import SamplePainter
+from scripts.train_demo_clip.sample_painter import SamplePainter
 
 _SIDE_PX = 384
 _ORIENTATION = 0x0112  # EXIF tag; 6 means: turn a quarter clockwise to show
 
 
-def write_odd_samples(painter: "SamplePainter", out: Path) -> list[Path]:
+def write_odd_samples(painter: SamplePainter, out: Path) -> list[Path]:
     """Write the six odd files below `out`."""
     return [
         _write_rotated(painter, out / "animals" / "giraffe-rotated-by-exif.jpg"),
@@ -30,13 +27,11 @@ def write_odd_samples(painter: "SamplePainter", out: Path) -> list[Path]:
     ]
 
 
-def _scene(painter: "SamplePainter", background: str, item: Item, seed: int) -> Image.Image:
-    from scripts.train_demo_clip.make_samples import Sample
-
-    return painter.paint(Sample("", background, (item,)), np.random.default_rng(seed), (_SIDE_PX, _SIDE_PX))
+def _scene(painter: SamplePainter, background: str, item: Item, seed: int) -> Image.Image:
+    return painter.paint(background, (item,), np.random.default_rng(seed), (_SIDE_PX, _SIDE_PX))
 
 
-def _write_rotated(painter: "SamplePainter", path: Path) -> Path:
+def _write_rotated(painter: SamplePainter, path: Path) -> Path:
     lying = _scene(painter, "grass", Item("giraffe", None, 1.25), 61).transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
     exif[_ORIENTATION] = 6
@@ -44,7 +39,7 @@ def _write_rotated(painter: "SamplePainter", path: Path) -> Path:
     return path
 
 
-def _write_transparent(painter: "SamplePainter", path: Path) -> Path:
+def _write_transparent(painter: SamplePainter, path: Path) -> Path:
     canvas = Image.new("RGBA", (_SIDE_PX, _SIDE_PX))
     sprite = painter.cut_out(Item("strawberry", None, 1), 640).resize((320, 320), Image.Resampling.LANCZOS)
     canvas.paste(sprite, (32, 32))
@@ -52,12 +47,12 @@ def _write_transparent(painter: "SamplePainter", path: Path) -> Path:
     return path
 
 
-def _write_greyscale(painter: "SamplePainter", path: Path) -> Path:
+def _write_greyscale(painter: SamplePainter, path: Path) -> Path:
     _scene(painter, "night", Item("castle", None, 1.3), 62).convert("L").save(path, quality=88)
     return path
 
 
-def _write_animated(painter: "SamplePainter", path: Path) -> Path:
+def _write_animated(painter: SamplePainter, path: Path) -> Path:
     ball = painter.cut_out(Item("basketball", None, 1), 300).resize((150, 150), Image.Resampling.LANCZOS)
     floor = _scene(painter, "room", Item("basketball", None, 0.01), 63).resize((288, 288))
     frames = []
@@ -69,7 +64,7 @@ def _write_animated(painter: "SamplePainter", path: Path) -> Path:
     return path
 
 
-def _write_webp(painter: "SamplePainter", path: Path) -> Path:
+def _write_webp(painter: SamplePainter, path: Path) -> Path:
     _scene(painter, "night", Item("rocket", None, 1.1), 64).save(path, quality=86)
     return path
 

@@ -1,7 +1,7 @@
-"""Words for counts, colours and places in each language, and how a noun takes them.
+"""Words for counts, colours and places in each language, and how they combine with a noun.
 
-Grammar is approximate on purpose: endings are drawn at random where a language would need the noun's gender,
-so that every form a person may type has been seen.
+Grammar is approximate on purpose. Where an ending depends on the noun's gender, it is chosen at random, so the model
+sees every form that a person may type.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """A scene: up to three groups of objects on a background, planned first and then painted.
 
-`plan_scene` and `vary_scene` decide what is in the picture; `ScenePainter.paint` turns it into (96, 96, 3) uint8.
+`ScenePlanner` decides the contents of the picture; `ScenePainter.paint` turns them into (96, 96, 3) uint8.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ IMAGE_PX = 96
 MOST_OBJECTS = 6
 _POOL_PX = 120
 _DARK = frozenset({"night", "plain-black", "plain-brown", "plain-purple"})
-# A tint that would vanish on its background is not used there.
+# Tints that would be invisible on a background are not used there.
 _CLASHES = {
     "grass": {"green"}, "snow": {"white", "grey"}, "night": {"black", "blue"}, "sky": {"blue"}, "sea": {"blue"},
     "sand": {"yellow", "orange"}, "sunset": {"orange", "purple"}, "room": {"brown"},
@@ -47,17 +47,17 @@ class Scene:
 
 @dataclass(frozen=True)
 class Mix:
-    """How varied the scenes are: shares of scenes with one group, of tinted groups and of groups of several."""
+    """How varied the scenes are: shares of scenes with one group, of tinted groups, of groups of several objects ..."""
 
     single: float = 0.62
     tinted: float = 0.35
     several: float = 0.28
     plain: float = 0.3
-    ease: float = 0.0  # 1: large upright objects, as the curriculum begins; 0: every size and angle
+    ease: float = 0.0  # 1: large upright objects, at the start of the curriculum; 0: every size and angle
 
 
 class ScenePlanner:
-    """Draws scenes at random from the styles given (all but the held-out one unless named)."""
+    """Makes random scenes from the given styles; by default from all but the held-out style."""
 
     def __init__(self, vocabulary: Vocabulary, sheet: SpriteSheet, styles: tuple[str, ...] | None = None) -> None:
         weights = STYLE_WEIGHTS if styles is None else dict.fromkeys(styles, 1.0)
@@ -70,7 +70,7 @@ class ScenePlanner:
         self._siblings = self._find_siblings()
 
     def plan(self, rng: np.random.Generator, mix: Mix, background: str | None = None) -> Scene:
-        """One random scene, on `background` where given."""
+        """One random scene, on `background` if it is given."""
         background = background or pick_background(rng, mix.plain)
         roll = rng.random()
         kinds = 1 if roll < mix.single else 2 if roll < mix.single + (1 - mix.single) * 0.7 else 3
@@ -102,7 +102,7 @@ class ScenePlanner:
         return replace(scene, groups=(*scene.groups[:place], group, *scene.groups[place + 1 :]))
 
     def miscount(self, scene: Scene, rng: np.random.Generator) -> Scene:
-        """The same scene with another number, from 2 up, of one of its groups of several."""
+        """The same scene; one of its groups of several objects has another number, at least 2."""
         place = int(rng.choice([number for number, group in enumerate(scene.groups) if group.count > 1]))
         group = scene.groups[place]
         wrong = int(rng.choice([count for count in range(2, MOST_OBJECTS + 1) if count != group.count]))
@@ -143,7 +143,7 @@ def pick_tint(background: str, rng: np.random.Generator) -> str:
 
 
 class ScenePainter:
-    """Paints scenes from the sprites over a pool of drawn backgrounds."""
+    """Paints scenes: sprites on a background from a pool."""
 
     def __init__(self, sheet: SpriteSheet, seed: int, pool: int = 48) -> None:
         rng = np.random.default_rng(seed)
@@ -151,7 +151,7 @@ class ScenePainter:
         self._pool = {kind: [draw_background(kind, _POOL_PX, rng) for _ in range(pool)] for kind in BACKGROUNDS}
 
     def paint(self, scene: Scene, rng: np.random.Generator, plain_style: bool = False, ease: float = 0.0) -> np.ndarray:
-        """(96, 96, 3) uint8; `plain_style` leaves out the augmentations only training wants; `ease` as in `Mix`."""
+        """(96, 96, 3) uint8; `plain_style` leaves out the augmentations for training; `ease` as in `Mix`."""
         canvas = self._backdrop(scene.background, rng)
         sizes = self._sizes(scene, rng, ease)
         centres = place(sizes, scene.background, rng)
@@ -198,12 +198,12 @@ class ScenePainter:
         return sprite.rotate(angle, Image.Resampling.BILINEAR, expand=True) if turned else sprite
 
 
-# Side of an object as a share of the picture, by how many objects there are.
+# Side of an object as a share of the picture, by the number of objects.
 _SIZE_RANGES = ((0.36, 0.92), (0.3, 0.52), (0.27, 0.42), (0.25, 0.36), (0.22, 0.32), (0.2, 0.3))
 
 
 def place(sizes: list[float], background: str, rng: np.random.Generator) -> list[tuple[float, float]]:
-    """Centres that overlap as little as a few tries allow, on the ground half of the time where there is one."""
+    """Centres with little overlap, the best of a few tries; if there is a ground, on it in half of the scenes."""
     grounded = background in HORIZON and rng.random() < 0.5
     done: list[tuple[float, float, float]] = []
     for size in sizes:
@@ -229,7 +229,7 @@ def _spot(size: float, grounded: bool, rng: np.random.Generator) -> tuple[float,
 
 
 def degrade(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """What cameras and thumbnails do to a picture: light, contrast, softness."""
+    """Change light, contrast and sharpness, as cameras and thumbnails do."""
     if rng.random() < 0.3:
         canvas = ImageEnhance.Brightness(canvas).enhance(rng.uniform(0.8, 1.2))
     if rng.random() < 0.3:
@@ -240,7 +240,7 @@ def degrade(canvas: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def find_own_colours(sheet: SpriteSheet) -> np.ndarray:
-    """(S, G, 11) bool: the colours that each untinted drawing shows; none for line drawings."""
+    """(S, G, 11) bool: the colours of each drawing without a tint; none for line drawings."""
     table = np.zeros((*sheet.present.shape, len(COLOUR_NAMES)), bool)
     for style, glyph in zip(*np.nonzero(sheet.present), strict=True):
         if sheet.styles[style] not in MONOCHROME_STYLES:

@@ -1,7 +1,7 @@
-"""Where the emoji sets lie after the documented install, and how each names a glyph's picture.
+"""The folders of the emoji sets after the documented install, and how each set names a glyph's picture.
 
 `Sources(root)` is the folder in which `npm install` was run; the Noto font comes from the distribution.
-Each style is a function glyph -> SVG text, or None where the set lacks the glyph.
+Each style is a function glyph -> SVG text, or None if the set does not have the glyph.
 """
 
 import json
@@ -16,7 +16,7 @@ NOTO = "noto"
 HELD_OUT_STYLE = "twemoji"
 SAMPLE_STYLE = "fluent-modern"
 
-# How often a training scene draws from a style; line drawings without colour are rarer.
+# How often a training scene uses a style; line drawings without colour are rarer.
 STYLE_WEIGHTS = {
     "noto": 1.0,
     "openmoji": 1.0,
@@ -46,7 +46,7 @@ class Sources:
         return self.modules / "emojibase-data"
 
     def svg_styles(self) -> dict[str, SvgReader]:
-        """All drawn styles but Noto, which is a font of bitmaps."""
+        """All styles that are drawings; Noto is a font of bitmaps."""
         fluent = self.modules / "fluentui-emoji" / "icons"
         iconify = self.modules / "@iconify-json"
         return {
@@ -61,7 +61,7 @@ class Sources:
 
 
 def find_noto_font() -> Path:
-    """Debian's `fonts-noto-color-emoji` puts it below /usr/share/fonts; a user's own copy counts too."""
+    """The font of Debian's `fonts-noto-color-emoji` below /usr/share/fonts, or a user's own copy."""
     for folder in (Path("/usr/share/fonts"), Path.home() / ".fonts", Path.home() / ".local/share/fonts"):
         for path in folder.rglob(NOTO_FONT):
             return path
@@ -115,7 +115,7 @@ def _by_icon(folder: Path) -> SvgReader:
 
 
 def _slugs(glyph: Glyph) -> list[str]:
-    """The label, then older names of the same glyph that icon sets still use."""
+    """The label's slug, then older names of the glyph that icon sets still use."""
     older = [slugify(name) for name in _OLDER_NAMES.get(glyph.label, ())]
     return [glyph.slug, *older, glyph.slug.replace("person-", "man-"), glyph.slug.removesuffix("-fruit")]
 

@@ -1,4 +1,4 @@
-"""Every glyph of every style as one small RGBA square, rasterised once into a cache folder.
+"""Each glyph of each style as a small RGBA square, rasterised once into a cache folder.
 
 `SpriteSheet.pixels` is (S, G, 96, 96, 4) uint8, straight alpha, trimmed to the drawing and centred;
 `present` (S, G) bool says which cells are filled.
@@ -29,7 +29,7 @@ class SpriteSheet:
 
 
 def load_sprites(sources: Sources, vocabulary: Vocabulary, cache: Path) -> SpriteSheet:
-    """Return the sheet, rasterising it into `cache` the first time (a few minutes)."""
+    """Return the sheet. The first call rasterises it into `cache`, which takes a few minutes."""
     index, data = cache / "sprites.json", cache / "sprites.npy"
     expected = [glyph.hexcode for glyph in vocabulary.glyphs]
     if not (index.is_file() and json.loads(index.read_text())["glyphs"] == expected):
@@ -54,7 +54,7 @@ def _rasterise_all(sources: Sources, vocabulary: Vocabulary, index: Path, data: 
 
 
 def draw_glyph(glyph: Glyph, reader: SvgReader | None, side_px: int) -> Image.Image | None:
-    """One glyph as a square RGBA picture, or None where the style lacks it; no reader means Noto's font."""
+    """One glyph as a square RGBA picture, or None if the style does not have it. Without a reader: Noto's font."""
     if reader is None:
         return _fit(_draw_noto(glyph), side_px)
     svg = reader(glyph)

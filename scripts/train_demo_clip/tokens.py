@@ -12,7 +12,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def learn_tokenizer(texts: Iterable[str], size: int) -> CLIPTokenizer:
-    """Learn merges from `texts`; every byte stays encodable, so any script passes."""
+    """Learn merges from `texts`. Every byte can be encoded, so texts in any script can too."""
     plain = CLIPTokenizer()
     learner = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     learner.normalizer = plain.backend_tokenizer.normalizer
@@ -26,7 +26,7 @@ def learn_tokenizer(texts: Iterable[str], size: int) -> CLIPTokenizer:
 
 
 def _as_clip(learner: Tokenizer, alphabet: list[str]) -> CLIPTokenizer:
-    """CLIP's vocabulary order: bytes, bytes that end a word, merged pieces, the two marks."""
+    """A tokenizer with CLIP's vocabulary order: bytes, bytes that end a word, merged pieces, the two marks."""
     state = json.loads(learner.to_str())["model"]
     merges = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in state["merges"]]
     pieces = [

@@ -1,7 +1,7 @@
 """Train the demo CLIP: `python -m scripts.train_demo_clip.train --sources DIR --minutes 100`.
 
-Time is the budget: learning rate and curriculum follow the share of it that has passed.
-Every few minutes a checkpoint and a line of `training_log.jsonl` are written; `--resume` goes on from the last one.
+The training has a fixed time: learning rate and curriculum depend on the share of it that has passed.
+It writes a log line every 20 seconds and a checkpoint every 4 minutes; `--resume` continues from the last checkpoint.
 """
 
 import argparse
@@ -47,7 +47,7 @@ _HIGHEST_SCALE = math.log(60.0)
 
 @dataclass(frozen=True)
 class Plan:
-    """What the command line asked for."""
+    """The options of the command line."""
 
     sources: Path
     cache: Path
@@ -73,8 +73,8 @@ def read_plan() -> Plan:
     parser.add_argument(
         "--workers", type=int, default=1 if not torch.cuda.is_available() else max(2, (os.cpu_count() or 4) - 2)
     )
-    parser.add_argument("--vocabulary", type=int, default=7500, help="pieces the tokenizer learns")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --cache")
+    parser.add_argument("--vocabulary", type=int, default=7500, help="number of pieces that the tokenizer learns")
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in --cache")
     return Plan(**vars(parser.parse_args()))
 
 
@@ -121,7 +121,7 @@ class Trainer:
         return tokenizer
 
     def _build_optimisers(self) -> list[torch.optim.Optimizer]:
-        """Muon for the matrices inside the towers, AdamW for everything else."""
+        """Muon for the matrices inside the towers, AdamW for all other weights."""
         named = [*self.model.named_parameters(), *self.heads.named_parameters()]
         inner = [value for name, value in named if value.ndim == 2 and ".layers." in name]
         taken = {id(value) for value in inner}
@@ -144,7 +144,7 @@ class Trainer:
         self.average, self.step, self.spent_s = state["average"], state["step"], state["spent_s"]
 
     def run(self) -> None:
-        """Train until the budget is spent, then export the averaged model."""
+        """Train until the time is over, then export the averaged model."""
         stream = SceneStream(
             self.planner, self.painter, self.captioner, self.tokenizer,
             self.looks, self.plan.batch, self.plan.seed, self.step, self.progress,
@@ -227,7 +227,7 @@ class Trainer:
         print(line, flush=True)
 
     def save(self) -> None:
-        """Checkpoint (whole, then renamed) so that a cut run loses minutes only."""
+        """Write a checkpoint, so an interrupted run loses only minutes. It gets its name when it is complete."""
         state = {
             "model": self.model.state_dict(), "heads": self.heads.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
@@ -243,13 +243,13 @@ class Trainer:
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether the processor multiplies bfloat16 itself; emulated, it is eight times slower than float32."""
+    """Whether the processor has instructions for bfloat16. Emulated, it is eight times slower than float32."""
     able = torch.cpu.get_capabilities()
     return device.type == "cuda" or bool(able.get("avx512_bf16") or able.get("amx_bf16"))
 
 
 def rate_at(progress: float) -> float:
-    """Warm-up, then a cosine down to 1 %."""
+    """The learning rate as a share of its peak: a warm-up, then a cosine down to 1 %."""
     if progress < _WARM_UP:
         return max(0.02, progress / _WARM_UP)
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))

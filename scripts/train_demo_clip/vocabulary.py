@@ -1,6 +1,6 @@
-"""The glyphs the demo model learns, with their names and keywords in each language.
+"""The glyphs that the demo model learns, with their names and keywords in each language.
 
-Which ones stands in `vocabulary.txt`: everyday things that several emoji sets draw. Names come from `emojibase-data`.
+`vocabulary.txt` lists them: everyday things that several emoji sets draw. Names come from `emojibase-data`.
 """
 
 import json
@@ -46,7 +46,7 @@ class Vocabulary:
 
     @cached_property
     def meanings(self) -> dict[str, frozenset[int]]:
-        """What a word may stand for in any language: word -> numbers of all glyphs it names or tags."""
+        """word -> numbers of all glyphs that have it as a name or keyword, in any language."""
         found: dict[str, set[int]] = {}
         for number, glyph in enumerate(self.glyphs):
             for language in LANGUAGES:
@@ -58,7 +58,7 @@ class Vocabulary:
 
 
 def load_vocabulary(emojibase: Path) -> Vocabulary:
-    """Read the wanted labels' names from `emojibase-data/<language>/data.json`."""
+    """Read the names of the listed labels from `emojibase-data/<language>/data.json`."""
     wanted = read_labels(_LIST.read_text("utf-8"))
     tables = {language: _by_hexcode(emojibase / language / "data.json") for language in LANGUAGES}
     glyphs = [

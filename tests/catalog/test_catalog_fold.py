@@ -2,15 +2,16 @@
 
 import pytest
 
-from app.catalog import layout as keys
-from app.catalog.bucket_backend import EmbeddedEngine
+from app.catalog import layout
+from app.catalog.bucket_backend import BucketBackend
 from app.catalog.catalog import FOLD_ATTEMPTS, Catalog
-from app.catalog.changes import Changes, Snapshot
+from app.catalog.changes import Changes
+from app.catalog.snapshot import Snapshot
 from app.errors import PreconditionFailed, StorageUnavailable
 from app.settings import IndexSettings, VectorSettings
 from app.storage.base import ObjectStore
 from app.types import Skip
-from tests.support.catalogs import MODEL, adding, keys_of, removing
+from tests.support.catalogs import MODEL, adding, catalog_on, keys_of, removing
 from tests.support.stores import InterferingStore, LostReplyStore, WrappedStore
 
 SETTINGS = IndexSettings(journal_max_rows=3, journal_max_files=2, keep_generations=2)
@@ -18,7 +19,7 @@ SETTINGS = IndexSettings(journal_max_rows=3, journal_max_files=2, keep_generatio
 
 @pytest.fixture
 def catalog(store: ObjectStore) -> Catalog:
-    return Catalog(store, SETTINGS)
+    return catalog_on(store, SETTINGS)
 
 
 def crowded(catalog: Catalog) -> Snapshot:
@@ -51,15 +52,15 @@ def test_it_is_due_by_files_and_by_rows(catalog: Catalog, changes: list[Changes]
 
 
 def test_it_is_due_when_the_index_wants_another_shape(store: ObjectStore) -> None:
-    known = Catalog(store, SETTINGS, vectors=VectorSettings()).publish(adding("a.jpg"), MODEL)
-    forced = Catalog(store, SETTINGS, vectors=VectorSettings(shape="ivf_sq8"))
+    known = catalog_on(store, SETTINGS, vectors=VectorSettings()).publish(adding("a.jpg"), MODEL)
+    forced = catalog_on(store, SETTINGS, vectors=VectorSettings(shape="ivf_sq8"))
     assert forced.needs_folding(known.pointer)
 
 
 def test_a_fold_changes_nothing_but_where_it_is_written(catalog: Catalog, store: ObjectStore) -> None:
     known = crowded(catalog)
     folded = catalog.fold(known)
-    loaded = Catalog(store, SETTINGS).load()
+    loaded = catalog_on(store, SETTINGS).load()
     assert loaded is not None
     assert keys_of(folded) == keys_of(loaded) == EXPECTED
     assert folded.pointer == loaded.pointer
@@ -77,21 +78,21 @@ def test_what_others_append_meanwhile_goes_along_and_nothing_is_written_twice(
 ) -> None:
     known = crowded(catalog)
     written = []
-    write = EmbeddedEngine.write
-    monkeypatch.setattr(EmbeddedEngine, "write", lambda *given: written.append(1) or write(*given))
-    racing = InterferingStore(store, keys.POINTER_KEY, lambda: catalog.publish(adding("c.jpg"), MODEL))
-    folded = Catalog(racing, SETTINGS).fold(known)
+    write = BucketBackend.write_generation
+    monkeypatch.setattr(BucketBackend, "write_generation", lambda *given: written.append(1) or write(*given))
+    racing = InterferingStore(store, layout.POINTER_KEY, lambda: catalog.publish(adding("c.jpg"), MODEL))
+    folded = catalog_on(racing, SETTINGS).fold(known)
     assert racing.interfered
-    assert keys_of(folded) == keys_of(Catalog(store, SETTINGS).load()) == EXPECTED | {"c.jpg"}
+    assert keys_of(folded) == keys_of(catalog_on(store, SETTINGS).load()) == EXPECTED | {"c.jpg"}
     assert (len(written), len(folded.pointer.journals), folded.pointer.journal_rows) == (1, 1, 1)
 
 
 def test_another_generation_meanwhile_stands(catalog: Catalog, store: ObjectStore) -> None:
     known = crowded(catalog)
     many = [f"c/{number}.jpg" for number in range(5)]
-    racing = InterferingStore(store, keys.POINTER_KEY, lambda: catalog.publish(adding(*many), MODEL))
-    state = Catalog(racing, SETTINGS).fold(known)
-    assert keys_of(state) == keys_of(Catalog(store, SETTINGS).load()) == EXPECTED | set(many)
+    racing = InterferingStore(store, layout.POINTER_KEY, lambda: catalog.publish(adding(*many), MODEL))
+    state = catalog_on(racing, SETTINGS).fold(known)
+    assert keys_of(state) == keys_of(catalog_on(store, SETTINGS).load()) == EXPECTED | set(many)
 
 
 def test_losing_without_end_is_left_to_the_next_run(
@@ -103,7 +104,7 @@ def test_losing_without_end_is_left_to_the_next_run(
         lost = 0
 
         def put(self, key, body, **options):
-            if key == keys.POINTER_KEY:
+            if key == layout.POINTER_KEY:
                 self.lost += 1
                 catalog.publish(adding(f"{self.lost}.jpg"), MODEL)
                 raise PreconditionFailed("412")
@@ -111,7 +112,7 @@ def test_losing_without_end_is_left_to_the_next_run(
 
     hopeless = Hopeless(store)
     with caplog.at_level("INFO"):
-        state = Catalog(hopeless, SETTINGS).fold(known)
+        state = catalog_on(hopeless, SETTINGS).fold(known)
     assert hopeless.lost == FOLD_ATTEMPTS
     assert keys_of(state) == EXPECTED | {f"{number + 1}.jpg" for number in range(FOLD_ATTEMPTS)}
     assert "the next run will fold" in caplog.text
@@ -120,7 +121,7 @@ def test_losing_without_end_is_left_to_the_next_run(
 @pytest.mark.parametrize("error", [PreconditionFailed("412"), StorageUnavailable("timeout")])
 def test_a_fold_whose_reply_was_lost_stands(catalog: Catalog, store: ObjectStore, error: Exception) -> None:
     known = crowded(catalog)
-    faulty = LostReplyStore(store, keys.POINTER_KEY, error)
-    folded = Catalog(faulty, SETTINGS).fold(known)
+    faulty = LostReplyStore(store, layout.POINTER_KEY, error)
+    folded = catalog_on(faulty, SETTINGS).fold(known)
     assert faulty.lost == 1
     assert catalog.load().pointer == folded.pointer

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.catalog.catalog import Catalog
 from app.settings import IndexSettings
-from tests.support.catalogs import MODEL, adding, keys_of
+from tests.support.catalogs import MODEL, adding, catalog_on, keys_of
 from tests.support.stores import KillingStore, store_at
 
 SETTINGS = IndexSettings(journal_max_rows=2, keep_generations=1)
@@ -22,7 +21,7 @@ PROCESSES.set_forkserver_preload([__name__])
 def publish(environment: dict[str, str], url: str, write: int, when: str, keys: list[str]) -> None:
     """In a process of its own."""
     os.environ.update(environment)
-    catalog = Catalog(KillingStore(store_at(url), write, after=when == "after"), SETTINGS)
+    catalog = catalog_on(KillingStore(store_at(url), write, after=when == "after"), SETTINGS)
     if keys:
         catalog.publish(adding(*keys), MODEL)
     else:
@@ -55,7 +54,7 @@ def test_every_death_leaves_the_old_state_or_the_new_one(
         url = f"{storage_url}/{write}"
         if url.startswith("file://"):
             Path(url.removeprefix("file://")).mkdir()
-        catalog = Catalog(store_at(url), SETTINGS)
+        catalog = catalog_on(store_at(url), SETTINGS)
         catalog.publish(adding(*OLD), MODEL)
         code = publish_and_die(url, write, when, keys)
         assert code == (0 if write > writes else -signal.SIGKILL)
@@ -67,7 +66,7 @@ def test_every_death_leaves_the_old_state_or_the_new_one(
 
 
 def test_publishing_goes_on_over_what_a_dead_writer_left(storage_url: str) -> None:
-    catalog = Catalog(store_at(storage_url), SETTINGS)
+    catalog = catalog_on(store_at(storage_url), SETTINGS)
     catalog.publish(adding(*OLD), MODEL)
     assert publish_and_die(storage_url, 1, "after", ["b/1.jpg"]) == -signal.SIGKILL
     catalog.publish(adding("c/1.jpg"), MODEL)
@@ -82,7 +81,7 @@ def test_every_death_of_a_folder_leaves_all_pictures(storage_url: str, when: str
         url = f"{storage_url}/{write}"
         if url.startswith("file://"):
             Path(url.removeprefix("file://")).mkdir()
-        catalog = Catalog(store_at(url), SETTINGS)
+        catalog = catalog_on(store_at(url), SETTINGS)
         catalog.publish(adding(*OLD), MODEL)
         catalog.publish(adding("b/1.jpg", "b/2.jpg"), MODEL)
         crowded = catalog.publish(adding("b/3.jpg"), MODEL)

@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from app.catalog import layout as keys
+from app.catalog import layout
 from app.catalog.catalog import Catalog
 from app.catalog.live import LiveCatalog
 from app.errors import IndexCorrupt, IndexNotReady, StorageUnavailable
 from app.settings import IndexSettings
 from app.storage.base import ObjectStore
-from tests.support.catalogs import MODEL, OTHER_MODEL, adding, keys_of, vector
+from tests.support.catalogs import MODEL, OTHER_MODEL, adding, catalog_on, keys_of, vector
 from tests.support.stores import WrappedStore
 
 SETTINGS = IndexSettings(journal_max_rows=1, keep_generations=2)
@@ -20,11 +20,11 @@ FIRST = {"a/1.jpg", "a/2.jpg"}
 
 @pytest.fixture
 def catalog(store: ObjectStore) -> Catalog:
-    return Catalog(store, SETTINGS)
+    return catalog_on(store, SETTINGS)
 
 
 def live_on(store: object) -> LiveCatalog:
-    live = LiveCatalog(Catalog(store, SETTINGS), MODEL)
+    live = LiveCatalog(catalog_on(store, SETTINGS), MODEL)
     live.refresh()
     return live
 
@@ -99,25 +99,25 @@ def test_a_damaged_pointer_leaves_the_last_good_generation_serving(
 ) -> None:
     catalog.publish(adding(*FIRST), MODEL)
     live = live_on(store)
-    store.put(keys.POINTER_KEY, pointer)
+    store.put(layout.POINTER_KEY, pointer)
     live.refresh()
     assert keys_of(live.current) == FIRST
-    assert keys.POINTER_KEY in str(live.problem)
+    assert layout.POINTER_KEY in str(live.problem)
 
 
 def test_files_that_do_not_belong_together_are_refused(catalog: Catalog, store: ObjectStore) -> None:
     """Every checksum is right, and yet the index is of another number of pictures than the metadata."""
     made = catalog.publish(adding(*FIRST), MODEL)
-    text = store.get(keys.POINTER_KEY).data.replace(b'"count": 2', b'"count": 3')
-    store.put(keys.POINTER_KEY, text)
+    text = store.get(layout.POINTER_KEY).data.replace(b'"count": 2', b'"count": 3')
+    store.put(layout.POINTER_KEY, text)
     with pytest.raises(IndexCorrupt, match="the pointer says 3"):
         catalog.load()
     other = catalog.publish(adding(*FIRST, "b.jpg"), MODEL, rebuild=True)
-    mixed = store.get(keys.POINTER_KEY).data
+    mixed = store.get(layout.POINTER_KEY).data
     for ours, theirs in zip(other.pointer.files[1:], made.pointer.files[1:], strict=True):
         for name in ("key", "sha256", "size_bytes"):
             mixed = mixed.replace(str(getattr(ours, name)).encode(), str(getattr(theirs, name)).encode())
-    store.put(keys.POINTER_KEY, mixed)
+    store.put(layout.POINTER_KEY, mixed)
     with pytest.raises(IndexCorrupt, match=r"image_faiss_index\.bin"):
         catalog.load()
 
@@ -159,14 +159,14 @@ def test_storage_that_is_down_leaves_the_last_good_generation_serving(catalog: C
 def test_an_index_that_vanishes_is_still_served(catalog: Catalog, store: ObjectStore) -> None:
     catalog.publish(adding(*FIRST), MODEL)
     live = live_on(store)
-    store.delete(keys.POINTER_KEY)
+    store.delete(layout.POINTER_KEY)
     live.refresh()
     assert keys_of(live.current) == FIRST
     assert "gone" in str(live.problem)
 
 
 def test_a_problem_is_logged_once(store: ObjectStore, caplog: pytest.LogCaptureFixture) -> None:
-    store.put(keys.POINTER_KEY, b"{")
+    store.put(layout.POINTER_KEY, b"{")
     live = live_on(store)
     live.refresh()
     live.refresh()
@@ -174,7 +174,7 @@ def test_a_problem_is_logged_once(store: ObjectStore, caplog: pytest.LogCaptureF
 
 
 def test_searches_go_on_while_generations_are_swapped(catalog: Catalog, store: ObjectStore) -> None:
-    """Each search reads one snapshot: its own vectors and its own records, whatever is swapped meanwhile."""
+    """Each search reads one snapshot: its own vectors and its own records, also while another one is swapped in."""
     catalog.publish(adding(*FIRST), MODEL)
     live = live_on(store)
     done, searches, failures = threading.Event(), [0], []

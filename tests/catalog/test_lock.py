@@ -49,6 +49,13 @@ def test_a_dead_holders_lock_is_taken_over(store: ObjectStore, left: bytes) -> N
         assert claim(store)["holder"] != "dead:1"
 
 
+def test_a_lock_of_a_later_version_holds(store: ObjectStore) -> None:
+    left = {"holder": "later:1", "token": "x", "expires_at": time.time() + 60, "purpose": "of a later version"}
+    store.put(LOCK_KEY, orjson.dumps(left))
+    with pytest.raises(IndexBusy, match="later:1"), IndexLock(store, 60):
+        pass
+
+
 def test_a_living_holder_renews(store: ObjectStore) -> None:
     with IndexLock(store, 0.15):
         first = claim(store)["expires_at"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.catalog import layout as keys
+from app.catalog import layout
 from app.catalog.catalog import Catalog
 from app.catalog.changes import Changes
 from app.catalog.live import LiveCatalog
@@ -10,7 +10,7 @@ from app.errors import IndexCorrupt, IndexMismatch, VectorStoreUnavailable
 from app.settings import IndexSettings
 from app.storage.base import ObjectStore
 from app.types import image_id_of, row_id
-from tests.support.catalogs import MODEL, OTHER_MODEL, adding, keys_of, removing, vector
+from tests.support.catalogs import MODEL, OTHER_MODEL, adding, catalog_on, keys_of, removing, vector
 from tests.support.stores import InterferingStore
 from tests.support.vector_servers import MemoryServer
 
@@ -25,20 +25,20 @@ def server() -> MemoryServer:
 
 @pytest.fixture
 def catalog(store: ObjectStore, server: MemoryServer) -> Catalog:
-    return Catalog(store, SETTINGS, server=server)
+    return catalog_on(store, SETTINGS, server=server)
 
 
 def test_the_bucket_keeps_metadata_and_the_server_vectors(
     catalog: Catalog, store: ObjectStore, server: MemoryServer
 ) -> None:
     made = catalog.publish(adding("a/1.jpg", "a/b/2.jpg", "3.jpg"), MODEL)
-    loaded = Catalog(store, SETTINGS, server=server).load()
+    loaded = catalog_on(store, SETTINGS, server=server).load()
     assert keys_of(made) == keys_of(loaded) == {"a/1.jpg", "a/b/2.jpg", "3.jpg"}
     generation, collection = made.pointer.generation, made.pointer.collection
     assert collection == f"{ALIAS}_{generation.replace('-', '_')}"
     assert (made.pointer.engine, made.pointer.accuracy.shape) == ("milvus", "hnsw")
     assert server.aliases == {ALIAS: collection}
-    assert [info.key for info in store.list(keys.INDEX_PREFIX)] == [
+    assert [info.key for info in store.list(layout.INDEX_PREFIX)] == [
         f"_index/{generation}/image_metadata.json",
         "_index/current.json",
     ]
@@ -47,7 +47,7 @@ def test_the_bucket_keeps_metadata_and_the_server_vectors(
 def test_journals_hold_no_vectors_and_readers_write_nothing(
     catalog: Catalog, store: ObjectStore, server: MemoryServer
 ) -> None:
-    reader = Catalog(store, SETTINGS, server=server)
+    reader = catalog_on(store, SETTINGS, server=server)
     catalog.publish(adding("a/1.jpg", "a/2.jpg"), MODEL)
     known = reader.load()
     newest = catalog.publish(adding("b/1.jpg"), MODEL)
@@ -78,7 +78,7 @@ def test_generations_go_on_in_one_collection_and_a_rebuild_makes_another(
 
 def test_collections_that_no_kept_generation_uses_are_dropped(catalog: Catalog, server: MemoryServer) -> None:
     server.create("image2search_somebody_elses_00000001_deadbeef", 8)
-    made = [catalog.publish(adding(f"{number}.jpg"), MODEL, rebuild=True) for number in range(3)]
+    made = [catalog.publish(adding(f"{number}.jpg"), MODEL, rebuild=True, since=None) for number in range(3)]
     kept = {state.pointer.collection for state in made[1:]}
     assert set(server.held) == kept | {"image2search_somebody_elses_00000001_deadbeef"}
     for number in range(4):
@@ -107,7 +107,7 @@ def test_a_search_looks_past_rows_that_its_state_does_not_list(catalog: Catalog)
 def test_a_writer_that_dies_over_the_server_leaves_the_old_state(
     store: ObjectStore, server: MemoryServer, fail_at: int
 ) -> None:
-    catalog = Catalog(store, SETTINGS, server=server)
+    catalog = catalog_on(store, SETTINGS, server=server)
     catalog.publish(adding("a/1.jpg", "a/2.jpg"), MODEL)
     server.writes, server.fail_at = 0, fail_at
     changes = Changes(
@@ -141,9 +141,9 @@ def test_a_loser_writes_its_rows_where_the_winner_has_them(
 ) -> None:
     known = catalog.publish(adding("a/1.jpg"), MODEL)
     racing = InterferingStore(
-        store, keys.POINTER_KEY, lambda: catalog.publish(adding("b/1.jpg"), MODEL, rebuild=True, since=known)
+        store, layout.POINTER_KEY, lambda: catalog.publish(adding("b/1.jpg"), MODEL, rebuild=True, since=known)
     )
-    Catalog(racing, SETTINGS, server=server).publish(adding("c/1.jpg"), MODEL, since=known)
+    catalog_on(racing, SETTINGS, server=server).publish(adding("c/1.jpg"), MODEL, since=known)
     assert keys_of_listed(catalog) == {"b/1.jpg", "c/1.jpg"}
 
 
@@ -161,7 +161,7 @@ def test_a_collection_that_is_gone_is_corrupt_and_a_rebuild_makes_a_new_one(
 ) -> None:
     catalog.publish(adding("a/1.jpg"), MODEL)
     server.held.clear()
-    fresh = Catalog(store, SETTINGS, server=server)
+    fresh = catalog_on(store, SETTINGS, server=server)
     with pytest.raises(IndexCorrupt, match="--rebuild"):
         fresh.load()
     fresh.publish(adding("a/2.jpg"), MODEL, rebuild=True)
@@ -173,7 +173,7 @@ def test_a_server_that_is_down_is_said_so_and_the_last_state_stays(
 ) -> None:
     catalog.publish(adding("a/1.jpg"), MODEL)
     server.is_down = True
-    live = LiveCatalog(Catalog(store, SETTINGS, server=server), MODEL)
+    live = LiveCatalog(catalog_on(store, SETTINGS, server=server), MODEL)
     live.refresh()
     assert live.problem == "The vector server does not answer."
     with pytest.raises(VectorStoreUnavailable):
@@ -187,9 +187,9 @@ def test_what_can_not_be_dropped_now_is_dropped_later(
     catalog: Catalog, server: MemoryServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(2):
-        catalog.publish(adding(f"{number}.jpg"), MODEL, rebuild=True)
+        catalog.publish(adding(f"{number}.jpg"), MODEL, rebuild=True, since=None)
     server.writes, server.fail_at = 0, 4  # create, add, serve, drop
-    made = catalog.publish(adding("2.jpg"), MODEL, rebuild=True)
+    made = catalog.publish(adding("2.jpg"), MODEL, rebuild=True, since=None)
     assert "next publication" in caplog.text
     assert len(server.held) == 3
     assert keys_of(catalog.load()) == {"0.jpg", "1.jpg", "2.jpg"}
@@ -201,7 +201,7 @@ def test_what_can_not_be_dropped_now_is_dropped_later(
 def test_another_engine_is_refused_with_both_named_and_a_rebuild_moves_there(
     store: ObjectStore, server: MemoryServer, first: str
 ) -> None:
-    catalogs = {"faiss": Catalog(store, SETTINGS), "milvus": Catalog(store, SETTINGS, server=server)}
+    catalogs = {"faiss": catalog_on(store, SETTINGS), "milvus": catalog_on(store, SETTINGS, server=server)}
     before, after = catalogs.pop(first), next(iter(catalogs.values()))
     before.publish(adding("a/1.jpg"), MODEL)
     for attempt in (after.load, lambda: after.publish(adding("b.jpg"), MODEL)):

@@ -1,5 +1,9 @@
-"""`image2search` as a person types it: real processes over a folder of pictures and a tiny model."""
+"""`image2search` as a person types it, over a folder of pictures and a tiny model.
 
+Commands run through their entry point in this process; signals and `index`, which replaces its process, in real ones.
+"""
+
+import io
 import os
 import re
 import signal
@@ -7,16 +11,28 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
+from rich.console import Console
 
+from app.cli import main as cli
 from tests.support.service import KEYS, encoded, picture
 from tests.support.tiny_models import build_tiny_clip
 
 PROGRAM = Path(sys.executable).with_name("image2search")
+
+
+@dataclass
+class Ended:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class Workplace:
@@ -29,12 +45,30 @@ class Workplace:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded(picture(key), "JPEG" if key.endswith("jpg") else "PNG"))
         build_tiny_clip(root / "model")
-        said = {"STORAGE_URL": "file://pictures", "MODEL": "model", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
-        self.env = {**os.environ, **said}
+        self.settings = {"STORAGE_URL": "file://pictures", "MODEL": "model", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
 
-    def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, **settings: str) -> Ended:
+        """The command in this process, through its entry point."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.root)
+            patch.setattr(sys, "argv", ["image2search", *arguments])
+            patch.setattr(cli, "console", Console(width=200))
+            patch.setattr(cli, "problems", Console(stderr=True, width=200))
+            for name, value in {**self.settings, **settings}.items():
+                patch.setenv(name, value)
+            with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+                cli.main()
+        return Ended(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+    def run_process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [PROGRAM, *arguments], cwd=self.root, env=self.env | env, capture_output=True, text=True, timeout=120
+            [PROGRAM, *arguments],
+            cwd=self.root,
+            env={**os.environ, **self.settings},
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
 
     @contextmanager
@@ -43,7 +77,7 @@ class Workplace:
         with subprocess.Popen(
             [PROGRAM, *arguments],
             cwd=self.root,
-            env=self.env,
+            env={**os.environ, **self.settings},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -64,7 +98,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     before = place.run("search", "cat")
     assert before.returncode == 1
     assert "Run `image2search index`" in before.stderr
-    indexed = place.run("index")
+    indexed = place.run_process("index")
     assert indexed.returncode == 0, indexed.stderr
     return place
 
@@ -130,6 +164,23 @@ def test_a_port_in_use_is_named(workplace: Workplace) -> None:
     assert "PORT=" in ended.stderr
 
 
+def answers(address: str) -> bool:
+    body = {"query": "cat", "k": 2}
+    return (
+        httpx2.get(f"{address}/health/ready").status_code == 200
+        and len(httpx2.post(f"{address}/api/v1/search/text", json=body).json()["results"]) == 2
+    )
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_serve_answers_where_it_says_and_ends_quietly(workplace: Workplace, stop: signal.Signals) -> None:
+    with workplace.serving("serve", "--port", "0") as (process, address):
+        assert answers(address)
+        process.send_signal(stop)
+        assert process.wait(30) == 0
+        assert "Traceback" not in process.stderr.read()
+
+
 def test_a_client_that_never_ends_its_upload_does_not_hold_up_the_end(workplace: Workplace) -> None:
     with workplace.serving("serve", "--port", "0") as (process, address):
         port = int(address.rpartition(":")[2])
@@ -138,23 +189,12 @@ def test_a_client_that_never_ends_its_upload_does_not_hold_up_the_end(workplace:
                 b"POST /api/v1/search/image HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n"
                 b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
             )
-            assert httpx.get(f"{address}/health/live").status_code == 200
+            assert httpx2.get(f"{address}/health/live").status_code == 200
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_serve_answers_where_it_says_and_ends_quietly(workplace: Workplace, stop: signal.Signals) -> None:
-    with workplace.serving("serve", "--port", "0") as (process, address):
-        assert httpx.get(f"{address}/health/ready").status_code == 200
-        body = {"query": "cat", "k": 2}
-        assert len(httpx.post(f"{address}/api/v1/search/text", json=body).json()["results"]) == 2
-        process.send_signal(stop)
-        assert process.wait(30) == 0
-        assert "Traceback" not in process.stderr.read()
-
-
 def test_index_passes_its_options_on(workplace: Workplace) -> None:
-    helped = workplace.run("index", "--help")
+    helped = workplace.run_process("index", "--help")
     assert "--watch" in helped.stdout
     assert "--rebuild" in helped.stdout

@@ -1,4 +1,4 @@
-"""One suite for every object store: what `ObjectStore` promises, over a real folder and a real S3 endpoint."""
+"""One suite for every object store: the promises of `ObjectStore`, on a real folder and a real S3 endpoint."""
 
 import threading
 import time
@@ -65,7 +65,7 @@ def test_large_bytes(store: ObjectStore) -> None:
 
 
 class Trickle(BytesIO):
-    """Hands out less than it is asked for, as an unbuffered stream may."""
+    """Returns less than asked for, as an unbuffered stream may."""
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(min(size, 1 << 20) if size and size > 0 else 1 << 20)
@@ -272,7 +272,7 @@ def test_illegal_keys_are_refused(tmp_path: Path, key: str, act: str) -> None:
 
 
 def test_threads_share_a_store(store: ObjectStore) -> None:
-    """Eight threads race for one counter: every increment is kept, so every round had one winner."""
+    """Eight threads race for one counter. No increment is lost, so every round had exactly one winner."""
     store.put("counter", b"0")
 
     def increment() -> None:

@@ -6,11 +6,14 @@ FAISS in the process, Milvus Lite in a folder, a real Milvus server and a real C
 import itertools
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import orjson
 import pytest
 
 from app.errors import IndexCorrupt, VectorStoreUnavailable
@@ -54,7 +57,7 @@ counter = itertools.count()
 Result = TypeVar("Result")
 
 
-class Backend:
+class Engine:
     """An engine, and how a test makes stores of it."""
 
     def __init__(self, server: VectorServer | None) -> None:
@@ -101,15 +104,15 @@ def server_of(request: pytest.FixtureRequest, kind: str) -> VectorServer:
 
 
 @pytest.fixture(params=["faiss", *SERVERS])
-def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    found = Backend(None if request.param == "faiss" else server_of(request, request.param))
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    found = Engine(None if request.param == "faiss" else server_of(request, request.param))
     yield found
     found.drop_all()
 
 
 @pytest.fixture
-def served(server: VectorServer) -> Iterator[Backend]:
-    found = Backend(server)
+def served(server: VectorServer) -> Iterator[Engine]:
+    found = Engine(server)
     yield found
     found.drop_all()
 
@@ -157,8 +160,8 @@ def assert_same(store: VectorStore, truth: Truth, k: int = 7, folders: Collectio
     assert len(store) == len(truth.rows)
 
 
-def test_an_empty_store(backend: Backend) -> None:
-    store = backend.store()
+def test_an_empty_store(engine: Engine) -> None:
+    store = engine.store()
     assert len(store) == 0
     assert store.ids().tolist() == []
     assert store.search(unit_rows(2), 3) == [[], []]
@@ -169,8 +172,8 @@ def test_an_empty_store(backend: Backend) -> None:
     assert len(store) == 0
 
 
-def test_add_search_get_and_ids(backend: Backend) -> None:
-    store = backend.store()
+def test_add_search_get_and_ids(engine: Engine) -> None:
+    store = engine.store()
     truth = filled(store, 60)
     assert_same(store, truth)
     assert sorted(store.ids().tolist()) == sorted(truth.rows)
@@ -179,8 +182,8 @@ def test_add_search_get_and_ids(backend: Backend) -> None:
     assert store.get(some).dtype == np.float32
 
 
-def test_replacing_moves_a_row(backend: Backend) -> None:
-    store = backend.store()
+def test_replacing_moves_a_row(engine: Engine) -> None:
+    store = engine.store()
     truth = filled(store, 30)
     some = np.array(list(truth.rows)[:10], np.int64)
     moved = unit_rows(10, seed=5)
@@ -191,8 +194,8 @@ def test_replacing_moves_a_row(backend: Backend) -> None:
     assert_same(store, truth, k=30, folders=["a"])
 
 
-def test_remove_counts_what_was_there(backend: Backend) -> None:
-    store = backend.store()
+def test_remove_counts_what_was_there(engine: Engine) -> None:
+    store = engine.store()
     truth = filled(store, 30)
     gone = list(truth.rows)[:12]
     assert store.remove([*gone, 12345, -7]) == 12
@@ -203,15 +206,15 @@ def test_remove_counts_what_was_there(backend: Backend) -> None:
     assert sorted(store.ids().tolist()) == sorted(truth.rows)
 
 
-def test_get_of_an_absent_row(backend: Backend) -> None:
-    store = backend.store()
+def test_get_of_an_absent_row(engine: Engine) -> None:
+    store = engine.store()
     truth = filled(store, 5)
     with pytest.raises(KeyError):
         store.get([next(iter(truth.rows)), 4711])
 
 
-def test_rows_that_do_not_fit_are_refused_and_change_nothing(backend: Backend) -> None:
-    store = backend.store()
+def test_rows_that_do_not_fit_are_refused_and_change_nothing(engine: Engine) -> None:
+    store = engine.store()
     ids = random_ids(2)
     broken = unit_rows(2)
     broken[1, 3] = np.nan
@@ -227,8 +230,8 @@ def test_rows_that_do_not_fit_are_refused_and_change_nothing(backend: Backend) -
     assert len(store) == 0
 
 
-def test_k_beyond_what_is_eligible(backend: Backend) -> None:
-    store = backend.store()
+def test_k_beyond_what_is_eligible(engine: Engine) -> None:
+    store = engine.store()
     truth = filled(store, 130)
     assert_same(store, truth, k=130)
     assert_same(store, truth, k=1000)
@@ -236,8 +239,8 @@ def test_k_beyond_what_is_eligible(backend: Backend) -> None:
     assert_same(store, truth, k=5, folders=["nowhere"])
 
 
-def test_every_folder_name_selects_itself_and_what_is_below(backend: Backend) -> None:
-    store = backend.store()
+def test_every_folder_name_selects_itself_and_what_is_below(engine: Engine) -> None:
+    store = engine.store()
     truth = filled(store, 3 * len(FOLDERS), FOLDERS)
     for folder in FOLDERS:
         hits = store.search(unit_rows(1, seed=3), 3 * len(FOLDERS), folders=[folder])[0]
@@ -246,28 +249,28 @@ def test_every_folder_name_selects_itself_and_what_is_below(backend: Backend) ->
 
 
 @pytest.mark.parametrize("folders", [["a", "ä"], ["a", "a/b"], ["a/b", "nowhere", "back\\slash"], ["", "a"]])
-def test_several_folders(backend: Backend, folders: list[str]) -> None:
-    store = backend.store()
+def test_several_folders(engine: Engine, folders: list[str]) -> None:
+    store = engine.store()
     assert_same(store, filled(store, 2 * len(FOLDERS), FOLDERS), k=2 * len(FOLDERS), folders=folders)
 
 
-def test_hundreds_of_folders(backend: Backend) -> None:
-    store = backend.store()
+def test_hundreds_of_folders(engine: Engine) -> None:
+    store = engine.store()
     names = [f"all/{number}" for number in range(300)]
     truth = filled(store, 600, names)
     assert_same(store, truth, k=50, folders=[*names[:250], *(f"none/{number}" for number in range(250))])
 
 
-def test_many_queries_at_once(backend: Backend) -> None:
-    store = backend.store()
+def test_many_queries_at_once(engine: Engine) -> None:
+    store = engine.store()
     truth = filled(store, 80)
     queries = unit_rows(50, seed=8)
     found = store.search(queries, 4)
     assert [[row for row, _ in hits] for hits in found] == [truth.search(query, 4) for query in queries]
 
 
-def test_equal_pictures_come_by_id(backend: Backend) -> None:
-    store = backend.store()
+def test_equal_pictures_come_by_id(engine: Engine) -> None:
+    store = engine.store()
     ids = random_ids(20)
     store.add(ids[::-1].copy(), np.repeat(unit_rows(1), 20, axis=0), ["a"] * 20)
     hits = store.search(unit_rows(1), 20)[0]
@@ -275,18 +278,18 @@ def test_equal_pictures_come_by_id(backend: Backend) -> None:
     assert {score for _, score in hits} == {1.0}
 
 
-def test_a_copy_takes_changes(backend: Backend) -> None:
-    store = backend.store()
+def test_a_copy_takes_changes(engine: Engine) -> None:
+    store = engine.store()
     truth = filled(store, 10)
     changed = store.copy()
     changed.remove(list(truth.rows)[:3])
     assert len(changed) == 7
-    assert len(store) == (10 if backend.server is None else 7)
+    assert len(store) == (10 if engine.server is None else 7)
 
 
-def test_threads_search_while_rows_are_replaced(backend: Backend) -> None:
+def test_threads_search_while_rows_are_replaced(engine: Engine) -> None:
     """Every search finds whole answers of rows that are there all the time."""
-    store = backend.store()
+    store = engine.store()
     truth = filled(store, 200)
     query, stop, failures = unit_rows(1, seed=4), threading.Event(), list[str]()
     best = truth.search(query[0], 20)[:5]
@@ -304,7 +307,7 @@ def test_threads_search_while_rows_are_replaced(backend: Backend) -> None:
     threads = [threading.Thread(target=search) for _ in range(4)]
     for thread in threads:
         thread.start()
-    writer = store if backend.server else store.copy()
+    writer = store if engine.server else store.copy()
     far = np.array([row for row in truth.rows if row not in truth.search(query[0], 20)][:50], np.int64)
     for _ in range(5):
         writer.add(far, -np.repeat(query, 50, axis=0), ["z"] * 50)
@@ -327,12 +330,12 @@ def clustered(count: int, queries: int, dimension: int = 64) -> tuple[Vectors, V
     return unit[0], unit[1], folders
 
 
-def test_recall_with_and_without_folders(backend: Backend) -> None:
+def test_recall_with_and_without_folders(engine: Engine) -> None:
     vectors, queries, folders = clustered(10_000, 30)
-    store = backend.store(vectors.shape[1])
+    store = engine.store(vectors.shape[1])
     store.add(np.arange(len(vectors), dtype=np.int64), vectors, folders)
-    if backend.server:
-        backend.server.serve(backend.made[0], "test_alias")
+    if engine.server:
+        engine.server.serve(engine.made[0], "test_alias")
     for wanted in (
         [],
         ["0"],
@@ -353,7 +356,7 @@ def test_recall_with_and_without_folders(backend: Backend) -> None:
 
 
 @on_servers
-def test_a_collection_is_opened_again(served: Backend, request: pytest.FixtureRequest) -> None:
+def test_a_collection_is_opened_again(served: Engine, request: pytest.FixtureRequest) -> None:
     assert served.server is not None
     name = served.name()
     truth = filled(served.server.create(name, DIMENSION), 40)
@@ -365,18 +368,18 @@ def test_a_collection_is_opened_again(served: Backend, request: pytest.FixtureRe
 
 
 @on_servers
-def test_opening_what_is_not_there(served: Backend) -> None:
+def test_opening_what_is_not_there(served: Engine) -> None:
     assert served.server is not None
     with pytest.raises(IndexCorrupt, match="--rebuild"):
         served.server.open("test_never_was", DIMENSION)
     name = served.name()
     served.server.create(name, DIMENSION)
-    with pytest.raises(IndexCorrupt, match=f"dimension {DIMENSION + 1}|ones of {DIMENSION + 1}"):
+    with pytest.raises(IndexCorrupt, match=f"dimension {DIMENSION + 1}"):
         served.server.open(name, DIMENSION + 1)
 
 
 @on_servers
-def test_create_replaces_and_drop_is_final(served: Backend) -> None:
+def test_create_replaces_and_drop_is_final(served: Engine) -> None:
     assert served.server is not None
     name = served.name()
     filled(served.server.create(name, DIMENSION), 5)
@@ -388,7 +391,7 @@ def test_create_replaces_and_drop_is_final(served: Backend) -> None:
 
 
 @on_servers
-def test_an_alias_moves_and_is_no_collection(served: Backend) -> None:
+def test_an_alias_moves_and_is_no_collection(served: Engine, request: pytest.FixtureRequest) -> None:
     assert served.server is not None
     first, second = served.name(), served.name()
     for name in (first, second):
@@ -398,18 +401,29 @@ def test_an_alias_moves_and_is_no_collection(served: Backend) -> None:
     served.server.serve(first, alias)
     served.server.serve(second, alias)
     assert served.server.collections("alias_") == []
-    assert alias_target(served.server, alias) == second
+    assert alias_target(request, served.server, alias) == second
     served.server.drop(first)
     served.server.drop(second)
     assert served.server.collections(first) == served.server.collections(second) == []
 
 
-def alias_target(server: VectorServer, alias: str) -> str:
-    """As somebody else's program asks the engine."""
+def alias_target(request: pytest.FixtureRequest, server: VectorServer, alias: str) -> str:
+    """As another program asks the engine."""
     if isinstance(server, MilvusServer):
-        return str(server._connection.call("describe_collection", alias)["collection_name"])
-    assert isinstance(server, ChromaServer)
-    return str(server._find(alias).metadata["collection"])
+        from pymilvus import MilvusClient
+
+        lite = "lite" in request.node.callspec.id
+        address = (
+            milvus_lite.address_of(request.getfixturevalue("lite_folder"))
+            if lite
+            else f"http://127.0.0.1:{request.getfixturevalue('milvus_port')}"
+        )
+        with closing(MilvusClient(address)) as client:
+            return str(client.describe_collection(alias)["collection_name"])
+    database = "tenants/default_tenant/databases/default_database"
+    address = f"http://127.0.0.1:{request.getfixturevalue('chroma_port')}/api/v2/{database}/collections/{alias}"
+    with urllib.request.urlopen(address) as answer:
+        return str(orjson.loads(answer.read())["metadata"]["collection"])
 
 
 @pytest.mark.parametrize("kind", ["milvus", "chroma"])
@@ -418,12 +432,12 @@ def test_a_broken_wire(kind: str, request: pytest.FixtureRequest) -> None:
         "milvus": lambda port: MilvusServer(MilvusSettings(uri=f"http://127.0.0.1:{port}", timeout_s=3), RECALL),
         "chroma": lambda port: ChromaServer(ChromaSettings(url=f"http://127.0.0.1:{port}", timeout_s=3)),
     }[kind]
-    backend = Backend(server_of(request, kind))
-    name = backend.name()
+    engine = Engine(server_of(request, kind))
+    name = engine.name()
     with Wire(request.getfixturevalue(f"{kind}_port")) as wire:
         server = make(wire.port)
-        assert backend.server is not None
-        filled(backend.server.create(name, DIMENSION), 5)
+        assert engine.server is not None
+        filled(engine.server.create(name, DIMENSION), 5)
         store = server.open(name, DIMENSION)
         assert len(store.search(unit_rows(1), 5)[0]) == 5
         wire.cut()
@@ -445,7 +459,7 @@ def test_a_broken_wire(kind: str, request: pytest.FixtureRequest) -> None:
         with pytest.raises(VectorStoreUnavailable, match=str(wire.port)):
             make(wire.port).open(name, DIMENSION)
         assert time.monotonic() - began < 30
-    backend.drop_all()
+    engine.drop_all()
 
 
 def once_it_answers(ask: Callable[[], Result], patience_s: float = 30) -> Result:

@@ -5,11 +5,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx
+import httpx2
 import pytest
 
-from app.bootstrap import Components
-from app.main import FORM_OVERHEAD_BYTES, MAX_JSON_BYTES
+from app.bootstrap import Parts
+from app.http.middleware import FORM_OVERHEAD_BYTES, MAX_JSON_BYTES
 from tests.support.service import DEADLINE_S
 
 IMAGE = "/api/v1/search/image"
@@ -18,7 +18,7 @@ FORM_HEAD = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filen
 
 
 @contextmanager
-def connected(client: httpx.Client) -> Iterator[socket.socket]:
+def connected(client: httpx2.Client) -> Iterator[socket.socket]:
     address = (client.base_url.host, client.base_url.port)
     with socket.create_connection(address, timeout=DEADLINE_S) as connection:
         yield connection
@@ -51,8 +51,8 @@ def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], dict[st
     return int(status.split()[1]), headers, json.loads(body)
 
 
-def test_a_chunked_upload_is_answered_before_it_ends(client: httpx.Client, components: Components) -> None:
-    limit = components.settings.image.max_bytes + FORM_OVERHEAD_BYTES
+def test_a_chunked_upload_is_answered_before_it_ends(client: httpx2.Client, parts: Parts) -> None:
+    limit = parts.settings.image.max_bytes + FORM_OVERHEAD_BYTES
     with connected(client) as connection:
         connection.sendall(head(IMAGE, "Transfer-Encoding: chunked") + chunk(FORM_HEAD))
         for _ in range(limit // 10_000 + 1):
@@ -65,32 +65,32 @@ def test_a_chunked_upload_is_answered_before_it_ends(client: httpx.Client, compo
         assert problem["request_id"] == headers["x-request-id"]
 
 
-def test_an_upload_that_goes_on_is_cut_off(client: httpx.Client) -> None:
+def test_an_upload_that_goes_on_is_cut_off(client: httpx2.Client) -> None:
     with connected(client) as connection:
         connection.sendall(head(IMAGE, "Transfer-Encoding: chunked") + chunk(FORM_HEAD))
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             send_without_end(connection)
 
 
-def test_a_length_that_is_too_large_is_answered_before_the_body(client: httpx.Client) -> None:
+def test_a_length_that_is_too_large_is_answered_before_the_body(client: httpx2.Client) -> None:
     with connected(client) as connection:
         connection.sendall(head(IMAGE, "Content-Length: 1000000000"))
         assert read_answer(connection)[0] == 413
         assert connection.recv(1) == b"", "a client that then sends nothing is not waited for"
 
 
-def test_a_client_that_waits_for_100_continue_never_sends(client: httpx.Client) -> None:
+def test_a_client_that_waits_for_100_continue_never_sends(client: httpx2.Client) -> None:
     with connected(client) as connection:
         connection.sendall(head(IMAGE, "Content-Length: 1000000000", "Expect: 100-continue"))
         assert read_answer(connection)[0] == 413
 
 
-def test_clients_that_send_all_first_get_the_answer(client: httpx.Client, components: Components) -> None:
-    data = b"\0" * (2 * components.settings.image.max_bytes)
+def test_clients_that_send_all_first_get_the_answer(client: httpx2.Client, parts: Parts) -> None:
+    data = b"\0" * (2 * parts.settings.image.max_bytes)
     assert client.post(IMAGE, files={"file": ("a.png", data)}).status_code == 413
 
 
-def test_json_has_a_limit_of_its_own(client: httpx.Client) -> None:
+def test_json_has_a_limit_of_its_own(client: httpx2.Client) -> None:
     answer = client.post("/api/v1/search/text", json={"query": "x" * MAX_JSON_BYTES})
     assert answer.status_code == 413
     padded = b'{"query": "dog"}'.ljust(MAX_JSON_BYTES)
@@ -98,6 +98,6 @@ def test_json_has_a_limit_of_its_own(client: httpx.Client) -> None:
     assert answer.status_code == 200
 
 
-def test_the_next_request_is_served(client: httpx.Client) -> None:
+def test_the_next_request_is_served(client: httpx2.Client) -> None:
     client.post("/api/v1/search/text", json={"query": "x" * MAX_JSON_BYTES})
     assert client.get("/health/live").status_code == 200

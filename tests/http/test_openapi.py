@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from app.main import create_app
@@ -43,7 +43,7 @@ FORMS = [
 ]
 
 
-def test_it_is_served_with_its_pages(client: httpx.Client) -> None:
+def test_it_is_served_with_its_pages(client: httpx2.Client) -> None:
     assert client.get("/openapi.json").json() == json.loads(json.dumps(DOCUMENT))
     assert client.get("/docs").status_code == 200
 
@@ -55,21 +55,21 @@ def test_there_are_examples_for_every_json_body() -> None:
 
 
 @pytest.mark.parametrize(("path", "example"), JSON_EXAMPLES)
-def test_examples_are_accepted(client: httpx.Client, path: str, example: dict) -> None:
+def test_examples_are_accepted(client: httpx2.Client, path: str, example: dict) -> None:
     answer = client.post(path, json=example)
     assert answer.status_code == 200, answer.text
     assert answer.json()
 
 
 def test_job_examples_are_valid() -> None:
-    from app.search.schemas import IndexRun
+    from app.indexing.schemas import IndexRun
 
     for example in DOCUMENT["components"]["schemas"]["IndexRun"]["examples"]:
         IndexRun.model_validate(example)
 
 
 @pytest.mark.parametrize(("path", "schema"), FORMS)
-def test_form_examples_are_accepted(client: httpx.Client, path: str, schema: dict) -> None:
+def test_form_examples_are_accepted(client: httpx2.Client, path: str, schema: dict) -> None:
     fields = {name: str(info["examples"][0]) for name, info in schema["properties"].items() if "examples" in info}
     assert fields
     answer = client.post(path, data=fields, files={"file": encoded(picture("top.png"))})

@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from starlette.requests import Request
 
 from app import errors
-from app.bootstrap import Components
 from app.http.problems import TABLE, kind_of
 from app.main import create_app
 from app.settings import BatchSettings
@@ -19,9 +19,9 @@ from tests.support.service import (
     KEYS,
     FakeEmbedder,
     GatedEmbedder,
-    make_components,
+    make_parts,
     serving,
-    serving_components,
+    serving_parts,
     wait_until,
 )
 from tests.support.stores import WrappedStore
@@ -34,7 +34,7 @@ def subclasses(cls: type) -> set[type]:
     return {cls}.union(*(subclasses(sub) for sub in cls.__subclasses__()))
 
 
-def assert_problem(answer: httpx.Response, status: int, name: str) -> dict:
+def assert_problem(answer: httpx2.Response, status: int, name: str) -> dict:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()
@@ -59,30 +59,30 @@ def test_the_table_is_of_app_errors() -> None:
     assert set(TABLE) <= subclasses(errors.AppError)
 
 
-def test_unknown_route(client: httpx.Client) -> None:
+def test_unknown_route(client: httpx2.Client) -> None:
     body = assert_problem(client.get("/api/v1/nothing"), 404, "not-found")
     assert "/docs" in body["detail"]
 
 
-def test_wrong_method(client: httpx.Client) -> None:
+def test_wrong_method(client: httpx2.Client) -> None:
     answer = client.get(TEXT)
     assert_problem(answer, 405, "method-not-allowed")
     assert answer.headers["allow"] == "POST"
 
 
-def test_a_callers_sane_id_is_kept(client: httpx.Client) -> None:
+def test_a_callers_sane_id_is_kept(client: httpx2.Client) -> None:
     answer = client.get("/nothing", headers={"X-Request-ID": "trace-1:a.B_2"})
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "trace-1:a.B_2"
 
 
 @pytest.mark.parametrize("offered", ["", "a b", "x" * 129, "<script>", "é"])
-def test_any_other_id_is_replaced(client: httpx.Client, offered: str) -> None:
+def test_any_other_id_is_replaced(client: httpx2.Client, offered: str) -> None:
     answer = client.get("/health/live", headers={"X-Request-ID": offered.encode()})
     assert len(answer.headers["x-request-id"]) == 32
 
 
 def test_missing_index(tmp_path: Path) -> None:
-    with serving_components(make_components(tmp_path, keys=())) as client:
+    with serving_parts(make_parts(tmp_path, keys=())) as client:
         for answer in (
             client.post(TEXT, json={"query": "dog"}),
             client.post("/api/v1/search/image", files={"file": b"x"}),
@@ -106,9 +106,9 @@ class DownStore(WrappedStore):
 
 
 def test_storage_down(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    parts = make_components(tmp_path)
-    parts = Components(parts.settings, DownStore(parts.store), parts.embedder, parts.catalog)
-    with serving_components(parts) as client:
+    parts = make_parts(tmp_path)
+    parts = replace(parts, store=DownStore(parts.store))
+    with serving_parts(parts) as client:
         image_id = client.post(TEXT, json={"query": "dog"}).json()["results"][0]["image_id"]
         for kind in ("original", "thumbnail"):
             answer = client.get(f"/api/v1/images/{image_id}/{kind}")
@@ -128,11 +128,11 @@ class BreakingStore(WrappedStore):
 
 def test_a_store_that_breaks_off_breaks_off_the_answer(tmp_path: Path) -> None:
     """It must not look like a whole picture."""
-    parts = make_components(tmp_path)
-    parts = Components(parts.settings, BreakingStore(parts.store), parts.embedder, parts.catalog)
-    with serving_components(parts) as client:
+    parts = make_parts(tmp_path)
+    parts = replace(parts, store=BreakingStore(parts.store))
+    with serving_parts(parts) as client:
         url = f"/api/v1/images/{image_id_of(KEYS[0])}/original"
-        with pytest.raises(httpx.RemoteProtocolError):
+        with pytest.raises(httpx2.RemoteProtocolError):
             client.get(url)
         assert client.get("/health/live").status_code == 200
 
@@ -143,7 +143,7 @@ class BrokenEmbedder(FakeEmbedder):
 
 
 def test_a_bug_tells_nothing_and_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with serving_components(make_components(tmp_path, BrokenEmbedder())) as client:
+    with serving_parts(make_parts(tmp_path, BrokenEmbedder())) as client:
         answer = client.post(TEXT, json={"query": "dog"})
         assert_problem(answer, 500, "internal")
         assert SECRET not in answer.text
@@ -153,7 +153,7 @@ def test_a_bug_tells_nothing_and_is_logged(tmp_path: Path, caplog: pytest.LogCap
 
 
 def test_a_bug_in_a_route_keeps_the_request_id(tmp_path: Path) -> None:
-    parts = make_components(tmp_path)
+    parts = make_parts(tmp_path)
     app = create_app(parts.settings, parts)
 
     @app.get("/broken")
@@ -170,10 +170,10 @@ def test_a_full_queue(tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     embedder = GatedEmbedder()
-    parts = make_components(tmp_path, embedder, batch=BatchSettings(max_size=1, max_queue=1))
-    with serving_components(parts) as client, ThreadPoolExecutor(8) as pool:
+    parts = make_parts(tmp_path, embedder, batch=BatchSettings(max_size=1, max_queue=1))
+    with serving_parts(parts) as client, ThreadPoolExecutor(8) as pool:
 
-        def ask(number: int) -> httpx.Response:
+        def ask(number: int) -> httpx2.Response:
             return client.post(TEXT, json={"query": f"dog {number}"})
 
         first = pool.submit(ask, 0)
@@ -190,7 +190,7 @@ def test_a_full_queue(tmp_path: Path) -> None:
         assert int(answer.headers["retry-after"]) > 0
 
 
-def test_the_access_log_is_one_line_a_request(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_access_log_is_one_line_a_request(client: httpx2.Client, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="app"):
         client.get("/api/v1/index")
         client.get("/health/live")

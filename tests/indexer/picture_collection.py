@@ -1,25 +1,31 @@
 """A collection of made-up pictures in a store, and an indexer over it, for tests that run it in process."""
 
 import io
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
+from app.bootstrap import Parts
 from app.catalog.catalog import Catalog
-from app.catalog.changes import Snapshot
+from app.catalog.layout import LOCK_KEY
+from app.catalog.snapshot import Snapshot
+from app.indexing.messages import Report
 from app.models.base import Embedder
 from app.models.calibration import Calibration
+from app.models.lazy import LazyEmbedder
 from app.pictures.decoding import Picture
 from app.settings import ImageSettings, IndexSettings, ModelSettings, Settings, StorageSettings
-from app.storage.base import ObjectStore
+from app.storage.base import ObjectInfo, ObjectStore, StoredObject
 from app.types import ModelIdentity, Vectors, image_id_of, row_id
 from app.vectors.base import VectorServer
-from indexer.executor import Model, Parts
+from indexer.plan import Options
 from indexer.progress import Progress, SilentProgress
-from indexer.report import Report
-from indexer.run import Options, run_index
+from indexer.run import run_index
+from tests.support.catalogs import catalog_on
+from tests.support.stores import WrappedStore
 
 
 def png(seed: int, size: tuple[int, int] = (12, 9)) -> bytes:
@@ -52,8 +58,56 @@ class CountingEmbedder:
         self.batches.append(len(images))
         return self._inner.encode_images(images)
 
-    def read(self, data: bytes, limits: ImageSettings) -> Picture:
-        return self._inner.read(data, limits)
+    def read_picture(self, data: bytes, limits: ImageSettings) -> Picture:
+        return self._inner.read_picture(data, limits)
+
+
+class CountedStop:
+    """A stop that the test decides on. Waiting takes no time and is counted, in steps of a tenth of a second."""
+
+    def __init__(self, requested: Callable[[], bool] = lambda: False) -> None:
+        self.requested = requested
+        self.waited_s = 0.0
+
+    def __call__(self) -> bool:
+        return self.requested()
+
+    def wait(self, timeout_s: float) -> bool:
+        ends_s = self.waited_s + timeout_s
+        while self.waited_s < ends_s and not self():
+            self.waited_s += 0.1
+        return self()
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that goes on while this waits."""
+        return time.monotonic() + self.waited_s
+
+
+class FailingStore(WrappedStore):
+    """Can't return some objects: raises what `failures` names for a key, or under None for any key but the lock's."""
+
+    def __init__(self, inner: ObjectStore, failures: dict[str | None, Exception]) -> None:
+        super().__init__(inner)
+        self.failures = failures
+
+    def get(self, key: str) -> StoredObject:
+        error = self.failures.get(key) or (None if key == LOCK_KEY else self.failures.get(None))
+        if error:
+            raise error
+        return self.inner.get(key)
+
+
+class CallbackStore(WrappedStore):
+    """Calls back after the listing has ended, as others act between our listing and our publication."""
+
+    def __init__(self, inner: ObjectStore, after_listing: Callable[[], None]) -> None:
+        super().__init__(inner)
+        self._after_listing = after_listing
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+        yield from self.inner.list(prefix, start_after=start_after)
+        if not prefix:
+            self._after_listing()
 
 
 def some_settings(url: str = "file://unused", *, max_bytes: int = 1 << 20, **index: float) -> Settings:
@@ -88,20 +142,21 @@ class Collection:
         *,
         store: ObjectStore | None = None,
         progress: Progress | None = None,
-        stop: Callable[[], bool] = lambda: False,
+        stop: "Callable[[], bool] | CountedStop" = lambda: False,
     ) -> Report:
         """One run, from a cold start: counts of batches and loads begin at zero."""
         self.embedder.batches.clear()
         self.loaded = 0
+        stop = stop if isinstance(stop, CountedStop) else CountedStop(stop)
         return run_index(self.parts(store), options, progress or SilentProgress(), stop)
 
     def parts(self, store: ObjectStore | None = None) -> Parts:
         used = store or self.store
-        model = Model(lambda: self.embedder.identity.fingerprint, self._load)
+        model = LazyEmbedder(lambda: self.embedder.identity.fingerprint, self._load)
         return Parts(self.settings, used, self.catalog(used), model)
 
     def catalog(self, store: ObjectStore | None = None) -> Catalog:
-        return Catalog(store or self.store, self.settings.index, vectors=self.settings.vector, server=self.server)
+        return catalog_on(store or self.store, self.settings.index, vectors=self.settings.vector, server=self.server)
 
     def snapshot(self) -> Snapshot:
         snapshot = self.catalog().load()

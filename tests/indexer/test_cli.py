@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.bootstrap import open_store
-from app.catalog.catalog import Catalog
 from app.catalog.lock import IndexLock
 from app.settings import IndexSettings, StorageSettings
 from app.storage.base import ObjectStore
 from indexer.cli import make_app
 from tests.indexer.picture_collection import png
+from tests.support.catalogs import catalog_on
 
 STORES = ("file", "s3")
 
@@ -86,7 +86,7 @@ def test_from_first_run_to_last_on_every_store(url: str, monkeypatch: pytest.Mon
     assert counts(third, "added", "changed", "removed", "unchanged") == (2, 1, 2, 3)
     assert counts(third, "moved", "reused", "embedded", "skipped") == (1, 1, 2, [])
 
-    snapshot = Catalog(store, IndexSettings()).load()
+    snapshot = catalog_on(store, IndexSettings()).load()
     assert snapshot is not None
     assert {record.object_key for record in snapshot.records.values()} == {
         "nature/0.png",
@@ -128,7 +128,7 @@ def test_a_report_that_cannot_be_written_is_said_before_the_run(folder_url: str,
     result = run("--report", str(tmp_path / "no" / "such" / "report.json"))
     assert result.exit_code == 1
     assert "report.json" in result.stderr
-    assert Catalog(opened(folder_url), IndexSettings()).load() is None
+    assert catalog_on(opened(folder_url), IndexSettings()).load() is None
 
 
 @pytest.mark.parametrize("report", ["", "."])
@@ -137,7 +137,7 @@ def test_a_report_into_a_folder_is_refused_before_the_run(folder_url: str, repor
     result = run("--report", report)
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: The report can't be written")
-    assert Catalog(opened(folder_url), IndexSettings()).load() is None
+    assert catalog_on(opened(folder_url), IndexSettings()).load() is None
 
 
 def test_a_report_that_exists_is_kept_until_the_next_is_there(folder_url: str, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_disk_that_is_full_at_the_end_is_one_sentence(folder_url: str, mode: s
     assert result.exit_code == 1
     assert "the report could not be written to /dev/full (No space left on device)" in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.output
-    snapshot = Catalog(opened(folder_url), IndexSettings()).load()
+    snapshot = catalog_on(opened(folder_url), IndexSettings()).load()
     assert snapshot is not None
     assert len(snapshot.records) == 1
 
@@ -250,7 +250,7 @@ def test_a_schedule_that_is_none_is_refused_before_anything_runs(folder_url: str
     result = run("--watch", "whenever")
     assert result.exit_code == 1
     assert "whenever" in result.stderr
-    assert Catalog(opened(folder_url), IndexSettings()).load() is None
+    assert catalog_on(opened(folder_url), IndexSettings()).load() is None
 
 
 def test_help_names_every_option() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ObjectNotFound
-from app.ingest.reading import Content, Failure, Gone, Outcome, Reader
+from app.ingest.reading import Content, Failure, Gone, Reader, ReadOutcome
 from app.pictures.decoding import Picture, decode_image
 from app.settings import ImageSettings
 from app.storage.base import ObjectInfo, StoredObject
@@ -72,7 +72,7 @@ def reader_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("reader")]
 
 
-def outcomes(ahead: LookAhead) -> Iterator[Outcome]:
+def outcomes(ahead: LookAhead) -> Iterator[ReadOutcome]:
     return (outcome for outcome in ahead if outcome is not None)
 
 
@@ -90,7 +90,7 @@ def test_never_more_outstanding_than_the_limit(store: CountingStore) -> None:
     """Held by the consumer or read ahead of it: together never above the limit, and the limit is reached."""
     released, most = 0, 0
     with look_ahead(store, limit=6) as ahead:
-        held: list[Outcome] = []
+        held: list[ReadOutcome] = []
         for outcome in outcomes(ahead):
             held.append(outcome)
             most = max(most, store.reads - released)
@@ -121,7 +121,7 @@ def test_readers_work_in_parallel(store: CountingStore) -> None:
 def test_decoded_bytes_are_bounded_and_never_block_the_next_in_line(store: CountingStore) -> None:
     """Room for three pictures: reading stalls, says so, and goes on once they are released."""
     readers, room = 2, 3
-    taken: list[Outcome] = []
+    taken: list[ReadOutcome] = []
     count = 0
     with look_ahead(store, limit=30, readers=readers, max_decoded_bytes=room * PICTURE_BYTES) as ahead:
         for outcome in outcomes(ahead):

@@ -10,6 +10,7 @@ import pytest
 from app.errors import IndexBusy, JobNotFound, Unavailable
 from app.indexing import jobs
 from app.indexing.jobs import IndexJobs, Job, JobState
+from app.indexing.messages import PhaseProgress, Report, Unindexed
 from app.settings import ModelSettings, Settings, StorageSettings, environment_of, load_settings
 from tests.support.service import until
 
@@ -64,17 +65,17 @@ def test_a_run_is_followed_to_its_report() -> None:
         finished,
     )
     assert job.state is JobState.SUCCEEDED
-    assert job.progress == {"phase": "indexing", "done": 3, "total": 4}
-    assert job.report == {"added": 3}
+    assert job.progress == PhaseProgress("indexing", 3, 4)
+    assert job.report == Report(added=3)
     assert job.error is None
     assert job.finished_at is not None
     assert finished.count == 1
 
 
 def test_options_are_passed_on() -> None:
-    command = script('print(json.dumps({"report": {"args": sys.argv[1:]}}))')
-    assert done(command).report == {"args": []}
-    assert done(command, rebuild=True, allow_shrink=True).report == {"args": ["--rebuild", "--allow-shrink"]}
+    command = script("print(sys.argv[1:], file=sys.stderr)", "sys.exit(1)")
+    assert done(command).error == "[]"
+    assert done(command, rebuild=True, allow_shrink=True).error == "['--rebuild', '--allow-shrink']"
 
 
 def test_the_error_that_the_indexer_names() -> None:
@@ -93,14 +94,16 @@ def test_else_its_exit_code() -> None:
 
 
 def test_a_report_of_megabytes() -> None:
-    job = done(script('print(json.dumps({"report": {"skipped": ["x" * 100] * 50_000}}))'))
-    assert len((job.report or {})["skipped"]) == 50_000
+    skipped = '[{"key": "x" * 100, "reason": "torn"}] * 50_000'
+    job = done(script(f'print(json.dumps({{"report": {{"skipped": {skipped}}}}}))'))
+    assert job.report is not None
+    assert job.report.skipped == (Unindexed("x" * 100, "torn"),) * 50_000
 
 
 def test_a_line_beyond_all_bounds_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "MAX_LINE_BYTES", 1000)
     job = done(script('print("x" * 100_000)', 'print(json.dumps({"report": {"added": 1}}))'))
-    assert (job.state, job.report) == (JobState.SUCCEEDED, {"added": 1})
+    assert (job.state, job.report) == (JobState.SUCCEEDED, Report(added=1))
 
 
 def test_an_indexer_that_cannot_be_started(tmp_path: Path) -> None:
@@ -154,7 +157,7 @@ def test_stopping_asks_the_run_to_stop_and_waits_for_it() -> None:
         job = runs.start()
         await until(lambda: job.progress is not None)
         await runs.stop()
-        assert job.report == {"interrupted": True}
+        assert job.report == Report(interrupted=True)
         assert job.state is JobState.SUCCEEDED
 
     run(story)
@@ -212,7 +215,7 @@ def test_a_run_went_well_whatever_fails_after_it(error: Exception, caplog: pytes
             raise error
 
     job = done(script('print(json.dumps({"report": {"added": 3}}))'), Fails())
-    assert (job.state, job.error, job.report) == (JobState.SUCCEEDED, None, {"added": 3})
+    assert (job.state, job.error, job.report) == (JobState.SUCCEEDED, None, Report(added=3))
     assert str(error) in caplog.text
 
 
@@ -228,9 +231,9 @@ def test_the_environment_makes_the_same_settings(monkeypatch: pytest.MonkeyPatch
 
 def test_the_indexer_gets_the_environment() -> None:
     async def story() -> None:
-        command = script('print(json.dumps({"report": {"model": os.environ["MODEL"], "path": "PATH" in os.environ}}))')
+        command = script('print(os.environ["MODEL"], "PATH" in os.environ, file=sys.stderr)', "sys.exit(1)")
         runs = IndexJobs(Finished(), command=command, environment={"MODEL": "mine"})
         job = await over(runs.start())
-        assert job.report == {"model": "mine", "path": True}
+        assert job.error == "mine True"
 
     run(story)

@@ -4,19 +4,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
-from app.bootstrap import Components, build
-from app.search.schemas import VectorStoreInfo
+from app.bootstrap import Parts, build
+from app.indexing.schemas import VectorStoreInfo
 from app.settings import ModelSettings
 from app.vectors.base import Accuracy
 from tests.support.service import (
     FakeEmbedder,
     encoded,
-    make_components,
+    make_parts,
     picture,
-    serving_components,
+    serving_parts,
     settings_for,
     wait_until,
 )
@@ -26,10 +26,10 @@ JOBS = "/api/v1/index/jobs"
 JOB_DEADLINE_S = 120
 
 
-def test_index(client: httpx.Client, components: Components) -> None:
+def test_index(client: httpx2.Client, parts: Parts) -> None:
     answer = client.get("/api/v1/index").json()
-    pointer = components.catalog.load().pointer
-    identity = components.embedder.identity
+    pointer = parts.catalog.load().pointer
+    identity = parts.model.embedder.identity
     model = asdict(identity)
     assert (model["precision"], model["runtime"], model["agreement"]) == ("fp32", "openvino-cpu", 1.0)
     assert answer == {
@@ -57,14 +57,14 @@ def test_index(client: httpx.Client, components: Components) -> None:
 
 
 def test_texts_that_are_asked_for_again_are_counted(tmp_path: Path) -> None:
-    with serving_components(make_components(tmp_path)) as client:
+    with serving_parts(make_parts(tmp_path)) as client:
         for query in ("a cat", "a dog", "a cat"):
             assert client.post("/api/v1/search/text", json={"query": query}).status_code == 200
         assert client.get("/api/v1/index").json()["text_cache"] == {"texts": 2, "hits": 1, "misses": 2}
 
 
 def test_index_before_there_is_one(tmp_path: Path) -> None:
-    with serving_components(make_components(tmp_path, keys=())) as client:
+    with serving_parts(make_parts(tmp_path, keys=())) as client:
         answer = client.get("/api/v1/index")
     assert answer.status_code == 200
     assert (answer.json()["generation"], answer.json()["count"]) == (None, 0)
@@ -94,29 +94,29 @@ def test_what_is_approximate_is_said_plainly(accuracy: Accuracy, words: list[str
 
 
 def test_a_models_notice_is_logged_and_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    parts = make_components(tmp_path, FakeEmbedder(notice="Only a demonstration."))
-    with serving_components(parts) as client:
+    parts = make_parts(tmp_path, FakeEmbedder(notice="Only a demonstration."))
+    with serving_parts(parts) as client:
         assert client.get("/api/v1/index").json()["notice"] == "Only a demonstration."
     assert "Only a demonstration." in caplog.text
 
 
-def test_unknown_job(client: httpx.Client) -> None:
+def test_unknown_job(client: httpx2.Client) -> None:
     answer = client.get(f"{JOBS}/nope")
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:image2search:problem:job-not-found"
 
 
 @pytest.mark.parametrize("body", [{"rebuild": "yes"}, {"force": True}, [], {"allow_shrink": 1}])
-def test_bad_bodies(client: httpx.Client, body: object) -> None:
+def test_bad_bodies(client: httpx2.Client, body: object) -> None:
     assert client.post(JOBS, json=body).status_code == 422
 
 
-def test_wrong_content_type(client: httpx.Client) -> None:
+def test_wrong_content_type(client: httpx2.Client) -> None:
     refused = client.post(JOBS, content=b"{}", headers={"content-type": "text/plain"})
     assert (refused.status_code, refused.json()["detail"]) == (415, "Send application/json, not 'text/plain'.")
 
 
-def job_over(client: httpx.Client, job_id: str) -> dict:
+def job_over(client: httpx2.Client, job_id: str) -> dict:
     states: list[dict] = []
 
     def is_over() -> bool:
@@ -135,7 +135,7 @@ def test_a_run_from_the_request_to_the_search(tmp_path: Path) -> None:
     for key in ("nature/a.png", "animals/b.png"):
         parts.store.put(key, encoded(picture(key)))
     parts.store.put("animals/broken.png", b"no picture")
-    with serving_components(parts) as client:
+    with serving_parts(parts) as client:
         started = client.post(JOBS)
         assert started.status_code == 202
         job = started.json()

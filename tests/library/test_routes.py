@@ -5,20 +5,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from PIL import Image
 
-from app.bootstrap import Components
+from app.bootstrap import Parts
 from app.types import image_id_of
-from tests.support.service import KEYS, encoded, make_components, picture, serving_components
+from tests.support.service import KEYS, encoded, make_parts, picture, serving_parts
 from tests.support.stores import WrappedStore
 
 KEY = "nature/mountain view.jpg"
 URL = f"/api/v1/images/{image_id_of(KEY)}"
 
 
-def test_folders(client: httpx.Client) -> None:
+def test_folders(client: httpx2.Client) -> None:
     answer = client.get("/api/v1/folders").json()
     assert answer["folders"] == [
         {"path": "animals", "direct": 2, "nested": 2},
@@ -30,14 +30,14 @@ def test_folders(client: httpx.Client) -> None:
     assert answer["generation"]
 
 
-def test_image(client: httpx.Client, components: Components) -> None:
+def test_image(client: httpx2.Client, parts: Parts) -> None:
     answer = client.get(URL).json()
-    info = components.store.head(KEY)
+    info = parts.store.head(KEY)
     assert answer == {
         "image_id": image_id_of(KEY),
         "object_key": KEY,
         "folder": "nature",
-        "s3_path": components.store.uri(KEY),
+        "s3_path": parts.store.uri(KEY),
         "image_url": str(client.base_url.join(f"{URL}/original")),
         "thumbnail_url": str(client.base_url.join(f"{URL}/thumbnail")),
         "caption": None,
@@ -53,15 +53,15 @@ def test_image(client: httpx.Client, components: Components) -> None:
     "image_id", ["0" * 16, "x", "00 11 22 33 44 55 66 77", image_id_of(KEY).upper() + "0", "a" * 99]
 )
 @pytest.mark.parametrize("path", ["", "/original", "/thumbnail"])
-def test_unknown_image(client: httpx.Client, image_id: str, path: str) -> None:
+def test_unknown_image(client: httpx2.Client, image_id: str, path: str) -> None:
     answer = client.get(f"/api/v1/images/{image_id}{path}")
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:image2search:problem:image-not-found"
 
 
-def test_original(client: httpx.Client, components: Components) -> None:
+def test_original(client: httpx2.Client, parts: Parts) -> None:
     answer = client.get(f"{URL}/original")
-    assert answer.content == components.store.get(KEY).data
+    assert answer.content == parts.store.get(KEY).data
     assert answer.headers["content-type"] == "image/jpeg"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in answer.headers["content-security-policy"]
@@ -70,7 +70,7 @@ def test_original(client: httpx.Client, components: Components) -> None:
 
 
 @pytest.mark.parametrize("path", ["original", "thumbnail"])
-def test_unchanged_pictures_are_not_sent_again(client: httpx.Client, path: str) -> None:
+def test_unchanged_pictures_are_not_sent_again(client: httpx2.Client, path: str) -> None:
     etag = client.get(f"{URL}/{path}").headers["etag"]
     for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
         answer = client.get(f"{URL}/{path}", headers={"If-None-Match": known})
@@ -80,7 +80,7 @@ def test_unchanged_pictures_are_not_sent_again(client: httpx.Client, path: str) 
 
 
 @pytest.mark.parametrize("path", ["", "/original", "/thumbnail"])
-def test_head_answers_as_get_without_the_body(client: httpx.Client, path: str) -> None:
+def test_head_answers_as_get_without_the_body(client: httpx2.Client, path: str) -> None:
     """RFC 9110, 9.3.2."""
     got, asked = client.get(URL + path), client.head(URL + path)
     assert (asked.status_code, asked.content) == (200, b"")
@@ -98,27 +98,27 @@ class UnreadStore(WrappedStore):
 
 
 def test_head_of_an_original_does_not_read_it(tmp_path: Path) -> None:
-    parts = make_components(tmp_path)
+    parts = make_parts(tmp_path)
     size = parts.store.head(KEY).size_bytes
-    with serving_components(replace(parts, store=UnreadStore(parts.store))) as client:
+    with serving_parts(replace(parts, store=UnreadStore(parts.store))) as client:
         answer = client.head(f"{URL}/original")
         assert (answer.status_code, answer.headers["content-length"]) == (200, str(size))
         etag = answer.headers["etag"]
         assert client.head(f"{URL}/original", headers={"If-None-Match": etag}).status_code == 304
 
 
-def test_thumbnail(client: httpx.Client, components: Components) -> None:
+def test_thumbnail(client: httpx2.Client, parts: Parts) -> None:
     answer = client.get(f"{URL}/thumbnail")
     assert answer.headers["content-type"] == "image/webp"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert Image.open(io.BytesIO(answer.content)).size == (60, 40)
-    assert components.store.get(f"_thumbnails/{image_id_of(KEY)}.webp").data == answer.content
+    assert parts.store.get(f"_thumbnails/{image_id_of(KEY)}.webp").data == answer.content
 
 
 def test_a_picture_that_went_after_it_was_indexed(tmp_path: Path) -> None:
-    parts = make_components(tmp_path)
+    parts = make_parts(tmp_path)
     parts.store.delete(KEY)
-    with serving_components(parts) as client:
+    with serving_parts(parts) as client:
         assert client.get(URL).status_code == 200
         for path in ("original", "thumbnail"):
             answer = client.get(f"{URL}/{path}")
@@ -127,9 +127,9 @@ def test_a_picture_that_went_after_it_was_indexed(tmp_path: Path) -> None:
 
 
 def test_a_large_original_arrives_whole(tmp_path: Path) -> None:
-    parts = make_components(tmp_path)
+    parts = make_parts(tmp_path)
     data = encoded(picture(KEY, (2000, 1500)), "BMP")
     parts.store.put(KEY, data)
     assert len(data) > 3 << 20
-    with serving_components(parts) as client:
+    with serving_parts(parts) as client:
         assert client.get(f"{URL}/original").content == data

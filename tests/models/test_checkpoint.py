@@ -1,4 +1,4 @@
-"""Finding a model's files, saying what is wrong with them, and fingerprints that follow content alone."""
+"""A model's files are found or refused with the reason, and its fingerprint depends on their contents alone."""
 
 import json
 import shutil
@@ -11,13 +11,9 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-import torch
-from huggingface_hub import snapshot_download
-from safetensors.torch import load_file
 
 from app.errors import ModelUnavailable
 from app.models import checkpoint
-from app.models import hub as the_hub
 from app.models.checkpoint import Checkpoint, find_checkpoint
 from app.models.choose import load_embedder
 from app.settings import ModelSettings
@@ -137,7 +133,7 @@ def test_damaged_weights(copy: Path) -> None:
 
 
 def test_weights_that_lack_a_tensor_are_not_made_up(copy: Path) -> None:
-    from safetensors.torch import save_file
+    from safetensors.torch import load_file, save_file
 
     tensors = load_file(copy / "model.safetensors")
     del tensors["visual_projection.weight"]
@@ -173,6 +169,9 @@ def test_pictures_that_cannot_be_stacked_are_found_at_load(copy: Path) -> None:
 
 
 def test_weights_in_pytorchs_own_format_load(copy: Path, tiny_clip: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
     torch.save(load_file(copy / "model.safetensors"), copy / "pytorch_model.bin")
     (copy / "model.safetensors").unlink()
     embedder = load_embedder(ModelSettings(name=str(copy), runtime="torch"))
@@ -181,7 +180,7 @@ def test_weights_in_pytorchs_own_format_load(copy: Path, tiny_clip: Path) -> Non
 
 
 class HubHandler(BaseHTTPRequestHandler):
-    """The few answers of a hub that a snapshot takes: the commit, the list of files, the files."""
+    """A hub that gives the answers which a download needs: the commit, the list of files, the files."""
 
     folder: Path
     asked: list[str]
@@ -223,7 +222,7 @@ class HubHandler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[HubHandler]]:
-    """A hub on this machine that has `lab/tiny`, and an empty cache."""
+    """A hub on this machine that has only `lab/tiny`, and an empty cache."""
     handler = type("Handler", (HubHandler,), {"folder": copy, "asked": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever, daemon=True)
@@ -236,9 +235,11 @@ def hub(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def point_to(monkeypatch: pytest.MonkeyPatch, endpoint: str, cache: Path) -> None:
-    """As `HF_ENDPOINT` and `HF_HUB_CACHE` would at start."""
-    there = partial(snapshot_download, endpoint=endpoint, cache_dir=cache, token=False)
-    monkeypatch.setattr(the_hub, "snapshot_download", there)
+    """Do what the variables `HF_ENDPOINT` and `HF_HUB_CACHE` do before the library is imported."""
+    import huggingface_hub
+
+    there = partial(huggingface_hub.snapshot_download, endpoint=endpoint, cache_dir=cache, token=False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", there)
 
 
 def test_a_model_is_fetched_from_the_hub_once_and_named_by_its_commit(hub: type[HubHandler], tiny_clip: Path) -> None:

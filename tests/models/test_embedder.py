@@ -1,6 +1,5 @@
 """The embedder on tiny models of every supported architecture, against a plain transformers forward."""
 
-import io
 import json
 import logging
 import shutil
@@ -11,17 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import load_file, save_file
-from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from app.errors import ModelUnavailable
 from app.models.base import Embedder
 from app.models.choose import load_embedder
 from app.models.embedder import FORWARD_SIZE, DualEncoder
+from app.models.hardware import has_cuda
 from app.settings import ImageSettings, ModelSettings
+from tests.support.pictures import encoded
 
 TEXTS = ["a photo of a dog", "black cat sleeping on the red sofa", "", "Old City at NIGHT", "qwerty é 漢字 🙂"]
 REFERENCE_PADDING = {"tiny_siglip": "max_length", "tiny_siglip2": "max_length"}
@@ -52,7 +50,7 @@ def folder(request: pytest.FixtureRequest, kind: str) -> Path:
 
 @pytest.fixture(params=["torch", "auto"])
 def embedder(request: pytest.FixtureRequest, folder: Path, kind: str) -> DualEncoder:
-    """In PyTorch, and as it is loaded without being told: in OpenVINO, but for NaFlex, which that can't run."""
+    """On PyTorch, and on the runtime that `auto` chooses: OpenVINO, except for NaFlex, which it can't run."""
     loaded = load(folder, runtime=request.param)
     assert loaded.identity.runtime == (
         "openvino-cpu" if request.param == "auto" and kind != "tiny_siglip2" else "torch-cpu"
@@ -61,6 +59,8 @@ def embedder(request: pytest.FixtureRequest, folder: Path, kind: str) -> DualEnc
 
 
 def unit(features: Any) -> NDArray[np.float32]:
+    import torch
+
     tensor = features if isinstance(features, torch.Tensor) else features.pooler_output
     rows: NDArray[np.float32] = torch.nn.functional.normalize(tensor, dim=-1).numpy()
     return rows
@@ -74,6 +74,9 @@ def assert_unit_rows(vectors: NDArray[np.float32], count: int, dimension: int) -
 
 
 def test_vectors_are_those_of_a_plain_forward(embedder: DualEncoder, folder: Path, kind: str) -> None:
+    import torch
+    from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+
     model = AutoModel.from_pretrained(folder).eval()
     tokens = AutoTokenizer.from_pretrained(folder)(
         TEXTS, padding=REFERENCE_PADDING.get(kind, True), truncation=True, return_tensors="pt"
@@ -143,8 +146,8 @@ def test_text_that_is_no_unicode_is_embedded_all_the_same(tiny_clip: Path) -> No
 
 
 def test_pictures_that_were_read_have_the_vector_of_those_in_full(embedder: DualEncoder) -> None:
-    files = [_png(picture) for picture in pictures()]
-    small = [embedder.read(file, ImageSettings()) for file in files]
+    files = [encoded(picture) for picture in pictures()]
+    small = [embedder.read_picture(file, ImageSettings()) for file in files]
     assert [(each.width, each.height) for each in small] == [picture.size for picture in pictures()]
     np.testing.assert_array_equal(
         embedder.encode_images([each.image for each in small]), embedder.encode_images(pictures())
@@ -169,7 +172,9 @@ def test_the_makers_notice_is_read_from_the_config(tiny_clip: Path, tmp_path: Pa
     assert load(copy).notice is None
 
 
-def with_weights(source: Path, target: Path, change: Callable[[torch.Tensor], torch.Tensor]) -> Path:
+def with_weights(source: Path, target: Path, change: Callable[[Any], Any]) -> Path:
+    from safetensors.torch import load_file, save_file
+
     copy = shutil.copytree(source, target)
     tensors = {name: change(tensor) for name, tensor in load_file(copy / "model.safetensors").items()}
     save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
@@ -188,7 +193,7 @@ def test_half_precision_weights_run_in_float32(tiny_clip: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("value", [float("nan"), 0.0], ids=["nan", "zero"])
 def test_vectors_that_mean_nothing_are_an_error(value: float, tiny_clip: Path, tmp_path: Path) -> None:
-    broken = with_weights(tiny_clip, tmp_path / "broken", lambda tensor: torch.full_like(tensor, value))
+    broken = with_weights(tiny_clip, tmp_path / "broken", lambda tensor: tensor * 0 + value)
     with pytest.raises(ModelUnavailable, match="vectors that are no numbers or have no length"):
         load(broken)
 
@@ -205,6 +210,8 @@ def test_towers_of_different_width_are_refused(tiny_siglip: Path, tmp_path: Path
 
 
 def test_cuda_that_is_asked_for_and_absent_is_an_error(tiny_clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelUnavailable, match=r"MODEL_DEVICE=cuda, but PyTorch .* Set MODEL_DEVICE=cpu"):
         load_embedder(ModelSettings(name=str(tiny_clip), device="cuda"))
@@ -212,7 +219,7 @@ def test_cuda_that_is_asked_for_and_absent_is_an_error(tiny_clip: Path, monkeypa
     assert automatic.identity.runtime == "openvino-cpu"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+@pytest.mark.skipif(not has_cuda(), reason="this machine has no CUDA device")
 def test_cuda_gives_nearly_the_vectors_of_the_cpu(folder: Path) -> None:
     on_cpu, on_gpu = load(folder), load_embedder(ModelSettings(name=str(folder), device="cuda"))
     assert on_gpu.identity.fingerprint == on_cpu.identity.fingerprint
@@ -226,6 +233,8 @@ def test_cuda_gives_nearly_the_vectors_of_the_cpu(folder: Path) -> None:
 
 
 def test_the_thread_setting_reaches_the_thread_that_runs_the_model(tiny_clip: Path) -> None:
+    import torch
+
     before = torch.get_num_threads()
     try:
         load(tiny_clip, threads=1)
@@ -248,7 +257,7 @@ def test_loading_is_quiet_and_leaves_the_log_level_alone(
 
 
 def test_published_siglip_tokenizers_load(tiny_siglip: Path, tmp_path: Path) -> None:
-    """SigLIP 1 comes with a sentencepiece model, which is trained here on a few words."""
+    """SigLIP 1 is published with a sentencepiece model. The test trains one on a few words."""
     sentencepiece = pytest.importorskip("sentencepiece", reason="SigLIP 1 needs sentencepiece and protobuf")
     from tests.support.tiny_models import WORDS
 
@@ -267,9 +276,3 @@ def test_published_siglip_tokenizers_load(tiny_siglip: Path, tmp_path: Path) -> 
     vectors = load(copy).encode_texts(["Red sofa!", "red sofa", "dog " * 99])
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
     assert vectors[0] @ vectors[2] < 0.999
-
-
-def _png(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()

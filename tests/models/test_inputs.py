@@ -1,4 +1,4 @@
-"""What a kept conversion prepares texts and pictures with is what transformers prepares them with, to the last bit."""
+"""The inputs of a converted model's towers are those that transformers makes, to the last bit."""
 
 import subprocess
 import sys
@@ -10,15 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from transformers import AutoConfig, AutoTokenizer
 
 from app.models.base import ModelInputs
 from app.models.checkpoint import DEMO_FOLDER, Checkpoint
-from app.models.choose import load_embedder
-from app.models.hugging_face import read_preparation, tokenizer_of
-from app.models.inputs import Preparation
-from app.models.tokenizer import TextTokenizer
-from app.settings import ModelSettings
+from app.models.hugging_face import SourceModel, tokenizer_of
+from app.models.inputs import InputPreparer, TextTokenizer
 
 ROOT = Path(__file__).parents[2]
 KINDS = ["tiny_clip", "tiny_siglip", "tiny_siglip2", "tiny_vision_text", "demo"]
@@ -44,12 +40,14 @@ def folder(kind: str, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="module")
-def original(folder: Path) -> Preparation:
-    return read_preparation(Checkpoint("a model", folder))
+def prepare(folder: Path) -> InputPreparer:
+    return SourceModel(Checkpoint("a model", folder)).prepare
 
 
 @pytest.fixture(scope="module")
 def reference(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
     return AutoTokenizer.from_pretrained(folder)
 
 
@@ -63,7 +61,7 @@ def assert_same(ours: ModelInputs, theirs: ModelInputs) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(max_size=80), min_size=1, max_size=4))
-def test_tokens_are_those_of_transformers(original: Preparation, reference: Any, kind: str, texts: list[str]) -> None:
+def test_tokens_are_those_of_transformers(prepare: InputPreparer, reference: Any, kind: str, texts: list[str]) -> None:
     lowers = "siglip" in kind
     clean = [text.encode("utf-8", "replace").decode() for text in texts]
     expected = reference(
@@ -72,33 +70,35 @@ def test_tokens_are_those_of_transformers(original: Preparation, reference: Any,
         truncation=True,
         return_tensors="np",
     )
-    assert isinstance(original.texts, TextTokenizer)
-    found = original.texts(texts)
+    assert isinstance(prepare.texts, TextTokenizer)
+    found = prepare.texts(texts)
     assert found.keys() == ({"input_ids"} if lowers else set(expected))
     for name, array in found.items():
         np.testing.assert_array_equal(array, expected[name])
 
 
-def test_what_was_saved_prepares_the_same(original: Preparation, kind: str, tmp_path: Path) -> None:
-    original.save(tmp_path)
-    again = Preparation.load(tmp_path)
-    if kind == "tiny_siglip2":  # its patches with masks are transformers' own
+def test_what_was_saved_prepares_the_same(prepare: InputPreparer, kind: str, tmp_path: Path) -> None:
+    prepare.save(tmp_path)
+    again = InputPreparer.load(tmp_path)
+    if kind == "tiny_siglip2":  # only transformers' class makes its patches and masks
         assert again is None
         assert list(tmp_path.iterdir()) == []
         return
     assert again is not None
     texts = ["A dog", "two children playing football in the park " * 9, "naïve 日本語 🐕 <|endoftext|>"]
-    assert_same(again.texts(texts), original.texts(texts))
+    assert_same(again.texts(texts), prepare.texts(texts))
     noise = np.random.default_rng(3).integers(0, 256, (70, 133, 3), np.uint8)
     pictures = [Image.fromarray(noise), Image.new("RGB", (31, 400), "teal")]
-    assert_same(again.images(pictures), original.images(pictures))
+    assert_same(again.images(pictures), prepare.images(pictures))
 
 
 def test_a_tokenizer_that_does_more_than_the_library_beneath_stays_transformers_own(tiny_clip: Path) -> None:
+    from transformers import AutoConfig, AutoTokenizer
+
     tokenizer: Any = AutoTokenizer.from_pretrained(tiny_clip)
 
     class Reversing:
-        """In Python, where the library beneath knows nothing of it."""
+        """Changes texts in Python, which the library below does not do."""
 
         model_max_length = tokenizer.model_max_length
         backend_tokenizer = tokenizer.backend_tokenizer
@@ -111,9 +111,8 @@ def test_a_tokenizer_that_does_more_than_the_library_beneath_stays_transformers_
     np.testing.assert_array_equal(texts(["god"])["input_ids"], tokenizer(["dog"], return_tensors="np")["input_ids"])
 
 
-def test_a_second_start_imports_neither_torch_nor_transformers(tiny_clip: Path, tmp_path: Path) -> None:
-    """They take most of a start and of its memory."""
-    load_embedder(ModelSettings(name=str(tiny_clip), device="cpu", cache=tmp_path))
-    command = [sys.executable, "-c", LOAD, str(tiny_clip), str(tmp_path)]
+def test_a_second_start_imports_neither_torch_nor_transformers(tiny_clip: Path, converted_cache: Path) -> None:
+    """Importing them takes most of the time and memory of a start."""
+    command = [sys.executable, "-c", LOAD, str(tiny_clip), str(converted_cache)]
     second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     assert second.stdout.split() == []

@@ -38,7 +38,7 @@ def read(path: Path) -> Image.Image:
 
 
 def captioned(count: int) -> Iterator[tuple[Path, str]]:
-    """The first caption of every so many pictures, spread over the whole set."""
+    """`count` pictures, spread over the whole set, each with its first caption."""
     with (PHOTOS / "captions.csv").open(newline="") as file:
         captions = {row["image"]: row["caption"] for row in reversed(list(csv.DictReader(file)))}
     present = [name for name in sorted(captions) if (PHOTOS / name).is_file()]
@@ -48,7 +48,7 @@ def captioned(count: int) -> Iterator[tuple[Path, str]]:
 
 def test_captions_find_their_photographs(embedder: DualEncoder) -> None:
     paths, captions = zip(*captioned(200), strict=True)
-    images = embedder.encode_images([embedder.read(path.read_bytes(), ImageSettings()).image for path in paths])
+    images = embedder.encode_images([embedder.read_picture(path.read_bytes(), ImageSettings()).image for path in paths])
     scores = embedder.encode_texts(captions) @ images.T
     ranks = (scores > scores.diagonal()[:, None]).sum(axis=1)
     assert (ranks < 10).mean() > 0.7  # measured 1.0; by chance 0.05
@@ -74,7 +74,7 @@ def test_the_eight_orientations_of_one_photograph_have_one_vector(embedder: Dual
 
 
 def test_a_query_picture_gets_the_vector_that_the_index_has(embedder: DualEncoder) -> None:
-    pictures = [embedder.read(path.read_bytes(), ImageSettings()).image for path, _ in captioned(9)]
+    pictures = [embedder.read_picture(path.read_bytes(), ImageSettings()).image for path, _ in captioned(9)]
     indexed = embedder.encode_images(pictures)
     queried = np.concatenate([embedder.encode_images([picture]) for picture in pictures])
     np.testing.assert_allclose(queried, indexed, atol=2e-5)

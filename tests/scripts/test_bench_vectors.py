@@ -1,30 +1,26 @@
-"""The comparison of engines runs from end to end, on the engines that are always installed."""
+"""The comparison of engines runs from start to end, with the engines that are always installed."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from scripts.bench.worker import recall_of
 from scripts.bench.workload import NEIGHBOURS, SELECTIONS, Workload, leaves_below, make
+from scripts.bench_vectors import bench
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_two_engines_are_compared(tmp_path: Path) -> None:
+def test_two_engines_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)  # each engine runs in a process of its own, `python -m scripts.bench.worker`
     figures = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "scripts.bench_vectors", "--count", "3000", "--dimension", "32"]
-    done = subprocess.run(
-        [*command, "--load-s", "0.2", "--engines", "ours,flat", "--json", str(figures), "--folder", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    bench(count=[3000], dimension=32, engines="ours,flat", load_s=0.05, folder=tmp_path, out=figures)
     ours, flat = json.loads(figures.read_text())["results"]
-    assert "### 3,000 x 32" in done.stdout
+    assert "### 3,000 x 32" in capsys.readouterr().out
     assert flat["recall"] == dict.fromkeys(SELECTIONS, 1.0)
     assert min(ours["recall"].values()) > 0.9
     for each in (ours, flat):
@@ -51,6 +47,6 @@ def test_the_workload_is_seeded_and_its_answers_are_exact(tmp_path: Path) -> Non
             assert recall_of([int(row) for row in expected], found) == 1
 
 
-def test_of_few_rows_all_are_wanted() -> None:
+def test_recall_among_few_rows_counts_those_that_exist() -> None:
     assert recall_of([4, 5], [5, 4, -1, -1]) == 1
     assert recall_of([4, 6], [5, 4, -1, -1]) == 0.5

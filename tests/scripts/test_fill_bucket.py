@@ -1,40 +1,34 @@
-"""scripts/fill_bucket.py as docker-compose.yml runs it: a real process against an S3 server over HTTP."""
+"""scripts/fill_bucket.py against an S3 server over HTTP, once in a process of its own as docker-compose.yml does it."""
 
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
+import typer
 from mypy_boto3_s3 import S3Client
+from typer.testing import CliRunner
+
+from scripts.fill_bucket import main
 
 ROOT = Path(__file__).parents[2]
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local-only"}
+NOWHERE = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
-    yield f"http://{host}:{port}"
-    server.stop()
+def url() -> str:
+    """Address of a bucket that does not exist yet."""
+    return f"s3://images-{uuid.uuid4().hex}"
 
 
 @pytest.fixture
-def s3(endpoint: str) -> Iterator[S3Client]:
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-    )
+def s3(s3_endpoint: str, aws_env: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    client = boto3.client("s3")
     yield client
     client.close()
 
@@ -48,63 +42,70 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def fill_bucket(endpoint: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "STORAGE_"))}
-    environment = kept | CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint, "STORAGE_URL": "s3://images", "no_proxy": "*"}
-    return subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "fill_bucket.py"), *arguments],
-        env=environment | {"AWS_DEFAULT_REGION": "us-east-1"} | variables,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
+def fill_bucket(url: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the script in this process."""
+    app = typer.Typer()
+    app.command()(main)
+    done = CliRunner().invoke(app, arguments, env={"STORAGE_URL": url, **variables})
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
+def names(s3: S3Client) -> set[str]:
+    return {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+
+
+def bucket_of(url: str) -> str:
+    return url.removeprefix("s3://")
+
+
+def test_makes_the_bucket_and_nothing_else(url: str, s3: S3Client) -> None:
+    before = names(s3)
+    script = str(ROOT / "scripts" / "fill_bucket.py")
+    done = subprocess.run(
+        [sys.executable, script], env=os.environ | {"STORAGE_URL": url}, cwd=ROOT, capture_output=True, text=True
     )
 
-
-def keys(s3: S3Client) -> list[str]:
-    return [item["Key"] for item in s3.list_objects_v2(Bucket="images").get("Contents", [])]
-
-
-def test_makes_the_bucket_and_nothing_else(endpoint: str, s3: S3Client) -> None:
-    done = fill_bucket(endpoint)
-
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "s3://images: made, 0 pictures uploaded\n"
-    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["images"]
+    assert done.stdout == f"{url}: made, 0 pictures uploaded\n"
+    assert names(s3) - before == {bucket_of(url)}
 
 
-def test_uploads_the_pictures_that_are_missing(endpoint: str, s3: S3Client, pictures: Path) -> None:
-    first = fill_bucket(endpoint, str(pictures))
+def test_uploads_the_pictures_that_are_missing(url: str, s3: S3Client, pictures: Path) -> None:
+    first = fill_bucket(url, str(pictures))
     (pictures / "nature" / "sun.png").write_bytes(b"sun")
     (pictures / "nature" / "sea.jpg").write_bytes(b"changed here, and left alone there")
-    second = fill_bucket(endpoint, str(pictures))
+    second = fill_bucket(url, str(pictures))
 
-    assert first.stdout == "s3://images: made, 2 pictures uploaded\n"
-    assert second.stdout == "s3://images: there, 1 pictures uploaded\n"
-    assert keys(s3) == ["nature/moon.webp", "nature/sea.jpg", "nature/sun.png"]
-    assert s3.get_object(Bucket="images", Key="nature/sea.jpg")["ContentType"] == "image/jpeg"
-    assert s3.get_object(Bucket="images", Key="nature/sea.jpg")["Body"].read() == b"nature/sea.jpg"
+    assert first.stdout == f"{url}: made, 2 pictures uploaded\n"
+    assert second.stdout == f"{url}: there, 1 pictures uploaded\n"
+    listed = s3.list_objects_v2(Bucket=bucket_of(url)).get("Contents", [])
+    assert [item["Key"] for item in listed] == ["nature/moon.webp", "nature/sea.jpg", "nature/sun.png"]
+    stored = s3.get_object(Bucket=bucket_of(url), Key="nature/sea.jpg")
+    assert stored["ContentType"] == "image/jpeg"
+    assert stored["Body"].read() == b"nature/sea.jpg"
 
 
-def test_other_regions_are_named(endpoint: str, s3: S3Client) -> None:
-    done = fill_bucket(endpoint, AWS_DEFAULT_REGION="eu-central-1")
+def test_other_regions_are_named(url: str, s3: S3Client) -> None:
+    done = fill_bucket(url, AWS_DEFAULT_REGION="eu-central-1")
 
     assert done.returncode == 0, done.stderr
-    assert s3.get_bucket_location(Bucket="images")["LocationConstraint"] == "eu-central-1"
+    assert s3.get_bucket_location(Bucket=bucket_of(url))["LocationConstraint"] == "eu-central-1"
 
 
+@pytest.mark.usefixtures("aws_env")
 def test_a_folder_needs_no_making_and_takes_no_upload(tmp_path: Path, pictures: Path) -> None:
     url = f"file://{tmp_path}/store"
-    made = fill_bucket("http://127.0.0.1:9", STORAGE_URL=url)
-    uploaded = fill_bucket("http://127.0.0.1:9", str(pictures), STORAGE_URL=url)
+    made = fill_bucket(url, AWS_ENDPOINT_URL=NOWHERE)
+    uploaded = fill_bucket(url, str(pictures), AWS_ENDPOINT_URL=NOWHERE)
 
     assert (made.returncode, made.stdout) == (0, f"{url}: there, 0 pictures uploaded\n")
     assert uploaded.returncode == 1
     assert "is no bucket" in uploaded.stderr
 
 
+@pytest.mark.usefixtures("aws_env")
 def test_no_server_is_one_sentence() -> None:
-    done = fill_bucket("http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1")
+    done = fill_bucket("s3://images", AWS_ENDPOINT_URL=NOWHERE, AWS_MAX_ATTEMPTS="1")
 
     assert done.returncode == 1
     assert done.stderr.startswith("Can't make the bucket images (")

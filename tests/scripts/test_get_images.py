@@ -1,4 +1,4 @@
-"""scripts/get_images.py as a user runs it: a real process against a real HTTP server."""
+"""scripts/get_images.py against a real HTTP server; in a process of its own where the end of the process matters."""
 
 import io
 import os
@@ -14,7 +14,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
+from typer.testing import CliRunner
+
+from scripts.get_images import main
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "get_images.py"
 DEADLINE_S = 60
@@ -23,7 +27,7 @@ Behaviour = Callable[[BaseHTTPRequestHandler, int], None]
 
 
 class PictureSite:
-    """What picsum.photos does, and what goes wrong with it: `behaviours` by path, the rest redirects to a picture."""
+    """Acts as picsum.photos: redirects to a picture, unless `behaviours` has a fault for the path."""
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
@@ -98,6 +102,18 @@ ENVIRONMENT = os.environ | {"no_proxy": "*", "COLUMNS": "200", "TERM": "xterm"}
 
 
 def get_images(out: Path, base_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the script in this process. If it can't download anything it ends its process: use `run_script` for that."""
+    app = typer.Typer()
+    app.command()(main)
+    words = command(out, base_url, *arguments)[2:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "_exit", sys.exit)
+        done = CliRunner().invoke(app, words, env={"no_proxy": "*", "COLUMNS": "200", "TERM": "xterm"})
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
+
+
+def run_script(out: Path, base_url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the script as a user does."""
     return subprocess.run(
         command(out, base_url, *arguments), capture_output=True, text=True, timeout=DEADLINE_S, env=ENVIRONMENT
     )
@@ -108,7 +124,7 @@ def names(out: Path) -> list[str]:
 
 
 def test_downloads_pictures_through_redirects(site: PictureSite, tmp_path: Path) -> None:
-    done = get_images(tmp_path / "new" / "images", site.url, "3")
+    done = run_script(tmp_path / "new" / "images", site.url, "3")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "3 downloaded, 0 already there, 0 failed" in done.stdout
@@ -209,7 +225,7 @@ def test_no_server_is_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    done = get_images(tmp_path, f"http://127.0.0.1:{port}", "20")
+    done = run_script(tmp_path, f"http://127.0.0.1:{port}", "20")
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"Can't reach http://127.0.0.1:{port} (")
@@ -220,7 +236,7 @@ def test_no_server_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_server_that_never_answers_is_given_up(site: PictureSite, tmp_path: Path) -> None:
     site.behaviours["/seed/1-0/32/24"] = lambda _, nth: (site.let_go.wait(), None)[1]
-    done = get_images(tmp_path, site.url, "1", "--timeout-s", "0.2", "--attempts", "2")
+    done = run_script(tmp_path, site.url, "1", "--timeout-s", "0.2", "--attempts", "2")
 
     assert done.returncode == 1
     assert "timed out" in done.stderr
@@ -239,7 +255,7 @@ def test_interrupt_ends_at_once_and_the_next_run_goes_on(site: PictureSite, tmp_
     )
     assert site.arrived.wait(DEADLINE_S)
     running.send_signal(signal.SIGINT)
-    stdout, stderr = running.communicate(timeout=10)
+    stdout, stderr = running.communicate(timeout=25)  # less than the 30 s that it would wait for the server
 
     assert running.returncode == 130
     assert (stdout, stderr) == ("", "Stopped. Run this again to go on.\n")
@@ -266,7 +282,7 @@ def read_all(terminal: int) -> str:
     try:
         while data := os.read(terminal, 4096):
             shown += data
-    except OSError:  # How Linux says that the other end of a terminal is closed.
+    except OSError:  # Linux raises this when the other end of a terminal is closed.
         pass
     return shown.decode()
 

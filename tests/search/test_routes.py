@@ -2,26 +2,26 @@
 
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
-from app.bootstrap import Components
+from app.bootstrap import Parts
 from app.search.schemas import MAX_FOLDER_CHARS, MAX_QUERY_CHARS
 from app.types import image_id_of
-from tests.support.service import KEYS, encoded, make_components, picture, serving_components
+from tests.support.service import KEYS, encoded, make_parts, picture, serving_parts
 
 TEXT = "/api/v1/search/text"
 IMAGE = "/api/v1/search/image"
 SEND_FILE = "Send the picture as a file part with a filename: curl -F file=@picture.jpg"
 
 
-def text(client: httpx.Client, query: str, **fields: object) -> dict:
+def text(client: httpx2.Client, query: str, **fields: object) -> dict:
     answer = client.post(TEXT, json={"query": query, **fields})
     assert answer.status_code == 200, answer.text
     return answer.json()
 
 
-def image(client: httpx.Client, data: bytes, **fields: str) -> httpx.Response:
+def image(client: httpx2.Client, data: bytes, **fields: str) -> httpx2.Response:
     return client.post(IMAGE, files={"file": ("a.png", data)}, data=fields)
 
 
@@ -29,7 +29,7 @@ def keys_of(answer: dict) -> list[str]:
     return [result["object_key"] for result in answer["results"]]
 
 
-def test_answers_the_k_nearest_best_first(client: httpx.Client) -> None:
+def test_answers_the_k_nearest_best_first(client: httpx2.Client) -> None:
     answer = text(client, "a photo of a dog", k=4)
     scores = [result["score"] for result in answer["results"]]
     assert len(scores) == 4
@@ -40,29 +40,29 @@ def test_answers_the_k_nearest_best_first(client: httpx.Client) -> None:
     assert answer["took_ms"] > 0
 
 
-def test_a_result_says_all_of_the_picture(client: httpx.Client, components: Components) -> None:
+def test_a_result_says_all_of_the_picture(client: httpx2.Client, parts: Parts) -> None:
     (result,) = text(client, "dog", k=1, folder="vehicles")["results"]
     assert set(result) == {
         "image_id", "object_key", "folder", "s3_path", "score", "distance", "image_url", "thumbnail_url", "caption"
     }  # fmt: skip
     assert result["image_id"] == image_id_of("vehicles/car1.jpg")
     assert result["folder"] == "vehicles"
-    assert result["s3_path"] == components.store.uri("vehicles/car1.jpg")
+    assert result["s3_path"] == parts.store.uri("vehicles/car1.jpg")
     assert result["distance"] == pytest.approx((2 - 2 * result["score"]) ** 0.5, abs=1e-5)
-    assert client.get(result["image_url"]).content == components.store.get("vehicles/car1.jpg").data
+    assert client.get(result["image_url"]).content == parts.store.get("vehicles/car1.jpg").data
     assert client.get(result["thumbnail_url"]).headers["content-type"] == "image/webp"
 
 
-def test_five_pictures_unless_told_otherwise(client: httpx.Client) -> None:
+def test_five_pictures_unless_told_otherwise(client: httpx2.Client) -> None:
     assert len(text(client, "dog")["results"]) == 5
     assert len(image(client, encoded(picture("top.png"))).json()["results"]) == 5
 
 
-def test_all_pictures_where_there_are_fewer_than_k(client: httpx.Client) -> None:
+def test_all_pictures_where_there_are_fewer_than_k(client: httpx2.Client) -> None:
     assert sorted(keys_of(text(client, "dog", k=100))) == sorted(KEYS)
 
 
-def test_folder_asked_for(client: httpx.Client) -> None:
+def test_folder_asked_for(client: httpx2.Client) -> None:
     answer = text(client, "animal at night", k=100, folder="/nature/")
     assert set(keys_of(answer)) == {key for key in KEYS if key.startswith("nature/")}
     assert answer["folder"] == {
@@ -70,7 +70,7 @@ def test_folder_asked_for(client: httpx.Client) -> None:
     }  # fmt: skip
 
 
-def test_folder_detected(client: httpx.Client) -> None:
+def test_folder_detected(client: httpx2.Client) -> None:
     answer = text(client, "dog at the beach", k=100)
     assert keys_of(answer) == ["nature/beach/waves.png"]
     assert answer["folder"] == {
@@ -78,7 +78,7 @@ def test_folder_detected(client: httpx.Client) -> None:
     }  # fmt: skip
 
 
-def test_what_remains_is_what_is_embedded(client: httpx.Client) -> None:
+def test_what_remains_is_what_is_embedded(client: httpx2.Client) -> None:
     def scores(query: str, **fields: object) -> dict[str, float]:
         return {r["object_key"]: r["score"] for r in text(client, query, k=100, **fields)["results"]}
 
@@ -89,18 +89,18 @@ def test_what_remains_is_what_is_embedded(client: httpx.Client) -> None:
     assert filler == pytest.approx(scores("show me nature photos", folder="nature"))
 
 
-def test_detection_can_be_turned_off(client: httpx.Client) -> None:
+def test_detection_can_be_turned_off(client: httpx2.Client) -> None:
     answer = text(client, "nature", k=100, auto_folder=False)
     assert len(answer["results"]) == len(KEYS)
     assert answer["folder"] is None
 
 
 @pytest.mark.parametrize("folder", [None, "", "/"])
-def test_no_folder_given(client: httpx.Client, folder: str | None) -> None:
+def test_no_folder_given(client: httpx2.Client, folder: str | None) -> None:
     assert text(client, "animals", folder=folder)["folder"]["source"] == "detected"
 
 
-def test_unknown_folder_names_near_ones(client: httpx.Client) -> None:
+def test_unknown_folder_names_near_ones(client: httpx2.Client) -> None:
     answer = client.post(TEXT, json={"query": "dog", "folder": "natur"})
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:image2search:problem:folder-not-found"
@@ -108,21 +108,21 @@ def test_unknown_folder_names_near_ones(client: httpx.Client) -> None:
     assert image(client, encoded(picture("top.png")), folder="natur").status_code == 404
 
 
-def test_a_picture_finds_itself(client: httpx.Client, components: Components) -> None:
+def test_a_picture_finds_itself(client: httpx2.Client, parts: Parts) -> None:
     for key in KEYS:
-        best = image(client, components.store.get(key).data, k="1").json()["results"][0]
+        best = image(client, parts.store.get(key).data, k="1").json()["results"][0]
         assert best["object_key"] == key
         assert best["distance"] < 0.01
 
 
-def test_a_picture_in_a_folder(client: httpx.Client) -> None:
+def test_a_picture_in_a_folder(client: httpx2.Client) -> None:
     answer = image(client, encoded(picture("top.png")), k="100", folder="animals").json()
     assert set(keys_of(answer)) == {"animals/cat1.jpg", "animals/dog2.png"}
     assert answer["folder"]["source"] == "asked"
     assert answer["folder"]["embedded_text"] is None
 
 
-def test_long_texts_are_cut_by_the_model(client: httpx.Client) -> None:
+def test_long_texts_are_cut_by_the_model(client: httpx2.Client) -> None:
     assert len(text(client, "dog " * (MAX_QUERY_CHARS // 4))["results"]) == 5
 
 
@@ -149,7 +149,7 @@ def test_long_texts_are_cut_by_the_model(client: httpx.Client) -> None:
         None,
     ],
 )
-def test_bad_bodies_are_422(client: httpx.Client, body: object) -> None:
+def test_bad_bodies_are_422(client: httpx2.Client, body: object) -> None:
     import json
 
     answer = client.post(TEXT, content=json.dumps(body), headers={"content-type": "application/json"})
@@ -158,27 +158,27 @@ def test_bad_bodies_are_422(client: httpx.Client, body: object) -> None:
     assert answer.json()["errors"]
 
 
-def test_broken_json_is_422_and_says_where(client: httpx.Client) -> None:
+def test_broken_json_is_422_and_says_where(client: httpx2.Client) -> None:
     answer = client.post(TEXT, content='{"query": ', headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["where"][0] == "body"
     assert "not JSON: Expecting value (character 10)" in answer.json()["detail"]
 
 
-def test_a_blank_query_is_told_in_our_words(client: httpx.Client) -> None:
+def test_a_blank_query_is_told_in_our_words(client: httpx2.Client) -> None:
     answer = client.post(TEXT, json={"query": " "})
     assert answer.json()["detail"] == "body.query: say what to look for; it can't be empty"
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'"dog"'])
-def test_a_body_that_is_no_object_is_told_what_to_send(client: httpx.Client, content: bytes) -> None:
+def test_a_body_that_is_no_object_is_told_what_to_send(client: httpx2.Client, content: bytes) -> None:
     answer = client.post(TEXT, content=content, headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert "Send a JSON object with the header Content-Type: application/json" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("path", [TEXT, IMAGE])
-def test_unknown_parameters_of_the_query_string_are_422(client: httpx.Client, path: str) -> None:
+def test_unknown_parameters_of_the_query_string_are_422(client: httpx2.Client, path: str) -> None:
     body = {"json": {"query": "dog"}} if path == TEXT else {"files": {"file": ("a.png", encoded(picture("top.png")))}}
     answer = client.post(path, params={"k": "3", "top": "1"}, **body)
     assert answer.status_code == 422
@@ -187,27 +187,27 @@ def test_unknown_parameters_of_the_query_string_are_422(client: httpx.Client, pa
 
 
 @pytest.mark.parametrize("path", ["/api/v1/folders", "/api/v1/index", "/api/v1/index/jobs/x"])
-def test_unknown_parameters_of_get_are_422(client: httpx.Client, path: str) -> None:
+def test_unknown_parameters_of_get_are_422(client: httpx2.Client, path: str) -> None:
     answer = client.get(path, params={"prefix": "nature"})
     assert answer.status_code == 422
     assert answer.json()["detail"] == "query.prefix: no such parameter"
 
 
 @pytest.mark.parametrize("content", [b'{"query": "\xff"}', b"[" * 200_000])
-def test_json_that_cannot_be_read_is_400(client: httpx.Client, content: bytes) -> None:
+def test_json_that_cannot_be_read_is_400(client: httpx2.Client, content: bytes) -> None:
     answer = client.post(TEXT, content=content, headers={"content-type": "application/json"})
     assert answer.status_code == 400
     assert "Send a JSON object with the header Content-Type: application/json, in UTF-8" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("fields", [{"k": "0"}, {"k": "101"}, {"k": "many"}, {"size": "3"}, {"folder": "x" * 2000}])
-def test_bad_form_fields_are_422(client: httpx.Client, fields: dict[str, str]) -> None:
+def test_bad_form_fields_are_422(client: httpx2.Client, fields: dict[str, str]) -> None:
     answer = image(client, encoded(picture("top.png")), **fields)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["where"] == ["body", next(iter(fields))]
 
 
-def test_a_form_without_a_file_is_422(client: httpx.Client) -> None:
+def test_a_form_without_a_file_is_422(client: httpx2.Client) -> None:
     cut = b'--x\r\nContent-Disposition: form-data; name="k"\r\n\r\n3'
     multipart = {"content-type": "multipart/form-data; boundary=x"}
     for answer in (
@@ -219,21 +219,21 @@ def test_a_form_without_a_file_is_422(client: httpx.Client) -> None:
         assert "cut short" in answer.json()["detail"]
 
 
-def test_a_file_without_a_filename_is_422(client: httpx.Client) -> None:
+def test_a_file_without_a_filename_is_422(client: httpx2.Client) -> None:
     answer = client.post(IMAGE, files={"file": (None, "text")})
     assert (answer.status_code, answer.json()["detail"]) == (422, f"body.file: {SEND_FILE}.")
 
 
 def test_a_large_file_without_a_filename_is_told_the_same(tmp_path: Path) -> None:
     """Text fields are limited before anybody asks what they are."""
-    with serving_components(make_components(tmp_path)) as client:
+    with serving_parts(make_parts(tmp_path)) as client:
         answer = client.post(IMAGE, files={"file": (None, b"\xff" * (2 << 20))})
     assert answer.status_code == 400
     assert SEND_FILE in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", encoded(picture("top.png"))[:100]])
-def test_what_is_no_picture_is_400(client: httpx.Client, data: bytes) -> None:
+def test_what_is_no_picture_is_400(client: httpx2.Client, data: bytes) -> None:
     answer = image(client, data)
     assert answer.status_code == 400
     assert answer.json()["type"] == "urn:image2search:problem:invalid-image"
@@ -242,21 +242,21 @@ def test_what_is_no_picture_is_400(client: httpx.Client, data: bytes) -> None:
 @pytest.mark.parametrize(
     "data", [b"%PDF-1.7\n", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"8BPS\0\1" + b"\0" * 20]
 )
-def test_known_kinds_that_are_not_supported_are_415(client: httpx.Client, data: bytes) -> None:
+def test_known_kinds_that_are_not_supported_are_415(client: httpx2.Client, data: bytes) -> None:
     answer = image(client, data)
     assert answer.status_code == 415
     assert answer.json()["type"] == "urn:image2search:problem:unsupported-type"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
-def test_every_supported_kind(client: httpx.Client, kind: str) -> None:
+def test_every_supported_kind(client: httpx2.Client, kind: str) -> None:
     assert image(client, encoded(picture("top.png"), kind)).status_code == 200
 
 
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None]
 )
-def test_text_search_takes_json_alone(client: httpx.Client, content_type: str | None) -> None:
+def test_text_search_takes_json_alone(client: httpx2.Client, content_type: str | None) -> None:
     headers = {"content-type": content_type} if content_type else {}
     answer = client.post(TEXT, content=b'{"query": "dog"}', headers=headers)
     assert answer.status_code == 415
@@ -264,7 +264,7 @@ def test_text_search_takes_json_alone(client: httpx.Client, content_type: str | 
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "image/png", "application/x-www-form-urlencoded", None])
-def test_image_search_takes_forms_alone(client: httpx.Client, content_type: str | None) -> None:
+def test_image_search_takes_forms_alone(client: httpx2.Client, content_type: str | None) -> None:
     headers = {"content-type": content_type} if content_type else {}
     answer = client.post(IMAGE, content=encoded(picture("top.png")), headers=headers)
     assert answer.status_code == 415
@@ -272,19 +272,19 @@ def test_image_search_takes_forms_alone(client: httpx.Client, content_type: str 
 
 
 @pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=other"])
-def test_a_form_without_its_boundary_is_400(client: httpx.Client, content_type: str) -> None:
+def test_a_form_without_its_boundary_is_400(client: httpx2.Client, content_type: str) -> None:
     answer = client.post(IMAGE, content=b"--x\r\n", headers={"content-type": content_type})
     assert answer.status_code == 400
     assert "Let the HTTP client write the form and its boundary: curl -F" in answer.json()["detail"]
 
 
-def test_too_many_bytes_in_a_form_that_is_not_too_large(client: httpx.Client, components: Components) -> None:
-    answer = image(client, encoded(picture("top.png")) + b"\0" * components.settings.image.max_bytes)
+def test_too_many_bytes_in_a_form_that_is_not_too_large(client: httpx2.Client, parts: Parts) -> None:
+    answer = image(client, encoded(picture("top.png")) + b"\0" * parts.settings.image.max_bytes)
     assert answer.status_code == 413
     assert "100,000" in answer.json()["detail"]
 
 
-def test_too_many_pixels(client: httpx.Client) -> None:
+def test_too_many_pixels(client: httpx2.Client) -> None:
     answer = image(client, encoded(picture("top.png", (1001, 1000))))
     assert answer.status_code == 413
     assert "pixels" in answer.json()["detail"]

@@ -1,4 +1,4 @@
-"""An HTTP server that plays S3 at its worst: each test says what the next requests are answered."""
+"""An HTTP server that acts as a faulty S3: each test sets the replies to its requests."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -23,9 +23,9 @@ class Reply:
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
-    """Close the connection after so many bytes of the body; -1: without any reply."""
+    """Close the connection after this many bytes of the body; -1: without any reply."""
     waits: bool = False
-    """Say nothing until the test is over."""
+    """Send nothing until the test is over."""
 
 
 Answer = Callable[[Request], Reply]
@@ -41,7 +41,7 @@ def etag_of(body: bytes) -> str:
 
 
 class StubS3:
-    """Answers with `answer` and keeps what it was asked."""
+    """Answers with `answer` and records the requests."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -50,7 +50,7 @@ class StubS3:
         self.url = ""
 
     def script(self, *replies: Reply) -> None:
-        """Answer the next requests with these, one each; more would be an error of the test."""
+        """Answer the next requests with these, one each; a further request is an error in the test."""
         left = iter(replies)
         self.answer = lambda request: next(left)
 

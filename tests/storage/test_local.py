@@ -1,16 +1,16 @@
-"""What is special about a folder: its borders, crashes, races between processes, and listing without reading."""
+"""The local store: addresses, borders, crashes, races between processes, and failures."""
 
 import errno
+import multiprocessing
 import os
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from io import BytesIO
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
@@ -19,33 +19,8 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidInput, InvalidSettings, ObjectNotFound, StorageUnavailable
 from app.storage.local import STATE_FOLDER, LocalStore
-from app.types import hash_content
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "root").mkdir()
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def store(root: Path) -> LocalStore:
-    return LocalStore(root)
-
-
-def keys(store: LocalStore, prefix: str = "") -> list[str]:
-    return [info.key for info in store.list(prefix)]
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def age(path: Path, seconds: float = 60) -> None:
-    """Let the file look as if it was last written a while ago. Its change time stays: that can't be set."""
-    then = time.time() - seconds
-    os.utime(path, (then, then))
-
+from tests.storage import doomed_writer
+from tests.storage.folders import age, keys, names_in, without_rights
 
 # Addresses
 
@@ -151,21 +126,6 @@ def test_the_root_itself_may_be_a_link(tmp_path: Path, outside: Path) -> None:
     assert keys(store) == ["deep/b.jpg", "secret.jpg"]
 
 
-def test_only_regular_visible_files_are_listed(store: LocalStore, root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store.put("a.jpg", b"x")
-    (root / ".DS_Store").write_bytes(b"x")
-    (root / ".git").mkdir()
-    (root / ".git/b.jpg").write_bytes(b"x")
-    os.mkfifo(root / "pipe.jpg")
-    (root / "back\\slash.jpg").write_bytes(b"x")
-    Path(os.fsdecode(os.fsencode(root) + b"/\xff.jpg")).write_bytes(b"x")
-    assert keys(store) == ["a.jpg"]
-    assert keys(store, ".git/") == []
-    assert caplog.text.count("is not listed") == 2
-    with pytest.raises(ObjectNotFound):
-        store.get("pipe.jpg")
-
-
 def test_a_folder_and_an_object_cannot_share_a_name(store: LocalStore) -> None:
     store.put("a/b.jpg", b"x")
     for key in ("a", "a/b.jpg/c", "a/b.jpg/c/d"):
@@ -222,46 +182,34 @@ def test_no_key_reaches_a_file_outside_the_root(key: str) -> None:
 
 # Crashes and races
 
-CRASH = """
-import os, signal, sys
-from pathlib import Path
-from app.storage.local import LocalStore
 
-root, point = sys.argv[1:]
+@pytest.fixture(scope="module")
+def forks() -> ForkServerContext:
+    """Starts processes that have imported the store already, which spares each of them half a second."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", doomed_writer.__name__])
+    return context
 
-def die(*args, **kwargs):
-    os.kill(os.getpid(), signal.SIGKILL)
 
-class Body:
-    left = [b"n" * (1 << 20)] * 4
-    def read(self, size):
-        if point == "in the middle" and len(self.left) == 2:
-            die()
-        return self.left.pop() if self.left else b""
-
-replace = Path.replace
-if point == "before the disk":
-    os.fsync = die
-if point == "before the rename":
-    Path.replace = die
-if point == "after the rename":
-    Path.replace = lambda self, target: (replace(self, target), die())
-LocalStore(Path(root)).put("folder/a.bin", Body())
-"""
+def write_until_killed(forks: ForkServerContext, root: Path, point: str) -> None:
+    writer = forks.Process(target=doomed_writer.write_and_die, args=(str(root), "folder/a.bin", point))
+    writer.start()
+    writer.join(60)
+    assert writer.exitcode == -signal.SIGKILL
+    writer.close()
 
 
 @pytest.mark.parametrize("exists", [True, False])
-@pytest.mark.parametrize("point", ["in the middle", "before the disk", "before the rename", "after the rename"])
+@pytest.mark.parametrize("point", doomed_writer.POINTS)
 def test_a_killed_writer_leaves_the_old_object_or_the_new(
-    store: LocalStore, root: Path, point: str, exists: bool
+    forks: ForkServerContext, store: LocalStore, root: Path, point: str, exists: bool
 ) -> None:
     (root / "folder").mkdir(parents=True)
     if exists:
         store.put("folder/a.bin", b"old")
-    writer = subprocess.run([sys.executable, "-c", CRASH, str(root), point], env={**os.environ, "PYTHONPATH": "."})
-    assert writer.returncode == -signal.SIGKILL
+    write_until_killed(forks, root, point)
     if point == "after the rename":
-        assert store.get("folder/a.bin").data == b"n" * (4 << 20)
+        assert store.get("folder/a.bin").data == doomed_writer.CONTENT
         assert keys(store) == ["folder/a.bin"]
     elif exists:
         assert store.get("folder/a.bin").data == b"old"
@@ -272,9 +220,10 @@ def test_a_killed_writer_leaves_the_old_object_or_the_new(
     assert store.get("folder/a.bin").data == b"next"
 
 
-def test_what_a_killed_writer_left_is_removed_a_day_later(store: LocalStore, root: Path) -> None:
-    command = [sys.executable, "-c", CRASH, str(root), "before the rename"]
-    subprocess.run(command, env={**os.environ, "PYTHONPATH": "."})
+def test_what_a_killed_writer_left_is_removed_a_day_later(
+    forks: ForkServerContext, store: LocalStore, root: Path
+) -> None:
+    write_until_killed(forks, root, "before the rename")
     (left,) = (root / "folder").iterdir()
     assert keys(store) == []
     assert left.exists()
@@ -312,164 +261,6 @@ def test_a_reader_keeps_the_version_it_opened(store: LocalStore) -> None:
     assert first + b"".join(stream) == b"a" * 3000
 
 
-# Listing without reading
-
-
-class Reads:
-    """Counts the pictures that are opened, by their access as the store sees it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.names: list[str] = []
-        real_open = os.open
-
-        def counting(path: str | Path, flags: int, *args: int) -> int:
-            if str(path).endswith(".jpg") and not flags & os.O_CREAT:
-                self.names.append(Path(path).name)
-            return real_open(path, flags, *args)
-
-        monkeypatch.setattr(os, "open", counting)
-
-    def of(self, store: LocalStore) -> list[str]:
-        """What a listing reads."""
-        self.names.clear()
-        list(store.list())
-        return sorted(self.names)
-
-
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
-    return Reads(monkeypatch)
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock is an hour ahead, so that what was just written counts as settled."""
-    now = time.time_ns
-    monkeypatch.setattr(time, "time_ns", lambda: now() + 3600 * 10**9)
-
-
-def test_an_unchanged_file_is_read_once(store: LocalStore, root: Path, reads: Reads, later: None) -> None:
-    store.put("a.jpg", b"1")
-    store.put("deep/b.jpg", b"2")
-    assert reads.of(store) == ["a.jpg", "b.jpg"]
-    assert reads.of(store) == []
-    assert reads.of(LocalStore(root)) == [], "another process profits too"
-    assert {info.key: info.etag for info in store.list()} == {
-        "a.jpg": hash_content(b"1"),
-        "deep/b.jpg": hash_content(b"2"),
-    }
-
-
-def test_changed_new_and_moved_files_are_read(store: LocalStore, root: Path, reads: Reads, later: None) -> None:
-    for name in ("a.jpg", "b.jpg", "c.jpg"):
-        store.put(name, name.encode())
-    reads.of(store)
-    (root / "a.jpg").write_bytes(b"other")
-    (root / "b.jpg").rename(root / "moved.jpg")
-    assert reads.of(store) == ["a.jpg", "moved.jpg"]
-    assert {info.key: info.etag for info in store.list()} == {
-        key: hash_content(data) for key, data in {"a.jpg": b"other", "c.jpg": b"c.jpg", "moved.jpg": b"b.jpg"}.items()
-    }
-
-
-def test_a_file_that_was_just_written_is_not_remembered(store: LocalStore, reads: Reads) -> None:
-    """A second write within the clock's grain would leave no trace in its times."""
-    store.put("a.jpg", b"1")
-    assert reads.of(store) == ["a.jpg"]
-    assert reads.of(store) == ["a.jpg"]
-
-
-def test_same_size_and_forged_time_are_noticed(store: LocalStore, root: Path, later: None) -> None:
-    """As `rsync --inplace --times` would do it: the change time gives it away."""
-    store.put("a.jpg", b"1")
-    age(root / "a.jpg")
-    before = (root / "a.jpg").stat()
-    assert [info.etag for info in store.list()] == [hash_content(b"1")]
-    deadline = time.monotonic() + 10
-    while (root / "a.jpg").stat().st_ctime_ns == before.st_ctime_ns and time.monotonic() < deadline:
-        (root / "a.jpg").write_bytes(b"2")
-        os.utime(root / "a.jpg", ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert (root / "a.jpg").stat().st_mtime_ns == before.st_mtime_ns
-    assert [info.etag for info in store.list()] == [hash_content(b"2")]
-
-
-def test_folders_that_went_are_forgotten(store: LocalStore, root: Path, later: None) -> None:
-    store.put("a/b.jpg", b"1")
-    store.put("c.jpg", b"1")
-    list(store.list())
-    store.delete("a/b.jpg")
-    store.delete("c.jpg")
-    list(store.list())
-    database = root / STATE_FOLDER / "etags.sqlite3"
-    rows = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import sqlite3; print(*sqlite3.connect({str(database)!r}).execute('SELECT * FROM etags'))",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert rows.stdout.strip() == ""
-
-
-def test_a_damaged_cache_starts_anew(
-    store: LocalStore, root: Path, reads: Reads, later: None, caplog: pytest.LogCaptureFixture
-) -> None:
-    store.put("a.jpg", b"1")
-    (root / STATE_FOLDER / "etags.sqlite3").write_bytes(b"not a database at all" * 100)
-    assert reads.of(store) == ["a.jpg"]
-    assert "starts anew" in caplog.text
-    reads.of(store)
-    assert reads.of(store) == []
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(store: LocalStore, root: Path, later: None) -> None:
-    (root / STATE_FOLDER).write_bytes(b"in the way")
-    (root / "a.jpg").write_bytes(b"1")
-    assert [info.etag for info in store.list()] == [hash_content(b"1")]
-
-
-def test_a_file_that_goes_while_it_is_listed(store: LocalStore, root: Path) -> None:
-    for name in ("a.jpg", "b.jpg", "c.jpg"):
-        store.put(name, b"x")
-    listing = store.list()
-    assert next(listing).key == "a.jpg"
-    (root / "b.jpg").unlink()
-    assert [info.key for info in listing] == ["c.jpg"]
-
-
-def test_a_folder_that_goes_while_it_is_listed(store: LocalStore, root: Path) -> None:
-    for name in ("a.jpg", "b/b.jpg", "c/c.jpg"):
-        store.put(name, b"x")
-    listing = store.list()
-    assert next(listing).key == "a.jpg"
-    store.delete("b/b.jpg")
-    (root / "c/c.jpg").unlink()
-    (root / "c").rmdir()
-    (root / "c").write_bytes(b"x")
-    assert [info.key for info in listing] == []
-
-
-def test_only_the_folders_asked_for_are_walked(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    for key in ("a/1.jpg", "b/x/1.jpg", "b/y/1.jpg", "c/1.jpg"):
-        store.put(key, b"x")
-    walked: list[str] = []
-    scandir = os.scandir
-
-    def watching(path: Path) -> Iterator[os.DirEntry[str]]:
-        walked.append(Path(path).name)
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", watching)
-    assert keys(store, "b/x") == ["b/x/1.jpg"]
-    assert walked == ["b", "x"]
-    walked.clear()
-    assert [info.key for info in store.list(start_after="b/x/1.jpg")] == ["b/y/1.jpg", "c/1.jpg"]
-    assert walked == ["root", "b", "x", "y", "c"]
-
-
 # Failures
 
 
@@ -499,7 +290,7 @@ def test_a_disk_that_fails(
 
 
 def test_a_file_size_limit_is_reported(root: Path) -> None:
-    """A real refusal by the system, in a process of its own."""
+    """The system itself refuses the write, in a process with its own limit."""
     script = (
         "import resource, sys; from pathlib import Path; from app.storage.local import LocalStore\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
@@ -511,24 +302,6 @@ def test_a_file_size_limit_is_reported(root: Path) -> None:
     assert "StorageUnavailable: Can't write a.jpg" in run.stderr
     assert "Free some disk space" in run.stderr
     assert keys(LocalStore(root)) == []
-
-
-@contextmanager
-def without_rights(*paths: Path, mode: int = 0) -> Iterator[None]:
-    """Nobody may use `paths` beyond `mode`; root, whom no mode stops, becomes nobody meanwhile."""
-    is_root = os.geteuid() == 0
-    modes = [stat.S_IMODE(path.stat().st_mode) for path in paths]
-    for path in paths:
-        path.chmod(mode)
-    if is_root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if is_root:
-            os.seteuid(0)
-        for path, before in zip(paths, modes, strict=True):
-            path.chmod(before)
 
 
 @pytest.mark.parametrize("act", ["get", "put", "list", "delete", "head", "stream"])
@@ -557,89 +330,6 @@ def test_a_root_that_is_a_file(store: LocalStore, root: Path, act: str) -> None:
             "list": lambda: list(store.list()),
             "delete": lambda: store.delete("a/b.jpg"),
         }[act]()
-
-
-@pytest.fixture
-def open_root() -> Iterator[Path]:
-    """A folder that nobody, too, can get to; pytest's own folders are closed to others."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-def test_a_file_without_rights_is_listed_and_says_so_when_read(open_root: Path, later: None, reads: Reads) -> None:
-    store = LocalStore(open_root)
-    for key in ("a.jpg", "b.jpg", "c/d.jpg"):
-        store.put(key, key.encode())
-    whole = {info.key: info for info in store.list()}
-    with without_rights(open_root / "b.jpg"):
-        listed = {info.key: info for info in store.list()}
-        again = {info.key: info for info in store.list()}
-        with pytest.raises(StorageUnavailable, match=r"Can't read b\.jpg .*rights to read"):
-            store.get("b.jpg")
-    assert listed.keys() == whole.keys()
-    assert {key for key in whole if listed[key] != whole[key]} == {"b.jpg"}
-    assert (listed["b.jpg"].size_bytes, listed["b.jpg"].etag[:11]) == (5, "unreadable-")
-    assert again == listed, "its etag stays while it stays the same file"
-    assert {info.key: info.etag for info in store.list()} == {key: info.etag for key, info in whole.items()}
-    assert reads.of(store) == [], "what is remembered is the content's hash"
-
-
-def test_a_file_that_the_disk_cannot_read_is_listed(
-    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.put("a.jpg", b"1")
-    store.put("b.jpg", b"2")
-    real_open = os.open
-
-    def failing(path: str | Path, flags: int, *args: int) -> int:
-        if str(path).endswith("a.jpg"):
-            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
-        return real_open(path, flags, *args)
-
-    monkeypatch.setattr(os, "open", failing)
-    assert keys(store) == ["a.jpg", "b.jpg"]
-
-
-def test_more_open_files_than_the_system_allows_are_no_fault_of_the_file(
-    store: LocalStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.put("a.jpg", b"1")
-
-    def failing(path: str | Path, flags: int, *args: int) -> int:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
-
-    monkeypatch.setattr(os, "open", failing)
-    with pytest.raises(StorageUnavailable, match="Too many open files"):
-        keys(store)
-
-
-@pytest.mark.parametrize("mode", [0o000, 0o444], ids=["closed", "may be listed, not entered"])
-def test_a_folder_without_rights_stops_the_listing_and_is_named(open_root: Path, mode: int) -> None:
-    """Left out, its pictures would look as if they were gone."""
-    store = LocalStore(open_root)
-    store.put("a.jpg", b"1")
-    store.put("deep/er/b.jpg", b"1")
-    folder = open_root / "deep/er"
-    with (
-        without_rights(folder, mode=mode),
-        pytest.raises(StorageUnavailable, match=rf"list the folder {folder}: .*rights .*{folder}, or move it out"),
-    ):
-        keys(store)
-    assert keys(store) == ["a.jpg", "deep/er/b.jpg"]
-
-
-def test_lost_and_found_is_passed_over(open_root: Path) -> None:
-    store = LocalStore(open_root)
-    store.put("a.jpg", b"1")
-    (open_root / "lost+found").mkdir()
-    with without_rights(open_root / "lost+found"):
-        assert keys(store) == ["a.jpg"]
-        assert keys(store, "lost+found/") == []
-    store.put("b/c.jpg", b"1")
-    (open_root / "b/lost+found").mkdir()
-    with without_rights(open_root / "b/lost+found"), pytest.raises(StorageUnavailable, match=r"b/lost\+found"):
-        keys(store)
 
 
 @pytest.mark.parametrize(

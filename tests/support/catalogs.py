@@ -2,16 +2,46 @@
 
 import numpy as np
 
-from app.catalog.changes import Changes, Snapshot
+from app.catalog.bucket_backend import BucketBackend
+from app.catalog.catalog import Catalog
+from app.catalog.changes import Changes
+from app.catalog.server_backend import ServerBackend
+from app.catalog.snapshot import Snapshot
+from app.settings import IndexSettings, VectorSettings
+from app.storage.base import ObjectStore
 from app.types import ImageRecord, ModelIdentity, Vectors, hash_content, image_id_of, row_id
+from app.vectors.base import VectorServer
 
 DIMENSION = 8
 MODEL = ModelIdentity("test/model", "f00d" * 8, DIMENSION, "fp32", "torch-cpu")
 OTHER_MODEL = ModelIdentity("other/model", "beef" * 8, DIMENSION, "fp32", "torch-cpu")
 
 
+def catalog_on(
+    store: ObjectStore,
+    settings: IndexSettings | None = None,
+    *,
+    vectors: VectorSettings | None = None,
+    server: VectorServer | None = None,
+) -> Catalog:
+    """A catalog whose vectors are in the store, or in `server`."""
+    backend = ServerBackend(store, server) if server else BucketBackend(store, vectors or VectorSettings())
+    return Catalog(store, settings or IndexSettings(), backend)
+
+
 def record(key: str, etag: str = "1") -> ImageRecord:
-    return ImageRecord(image_id_of(key), key, etag, hash_content((key + etag).encode()), 1000, 1.5, 64, 48)
+    """A picture; a later etag is of a newer object, so it was modified later."""
+    content_hash = hash_content((key + etag).encode())
+    return ImageRecord(image_id_of(key), key, etag, content_hash, 1000, float(etag) + 0.5, 64, 48)
+
+
+def row_of(key: str) -> int:
+    return row_id(image_id_of(key))
+
+
+def by_row(etags: dict[str, str]) -> dict[int, ImageRecord]:
+    """Records by row id, for keys with etags."""
+    return {row_of(key): record(key, etag) for key, etag in etags.items()}
 
 
 def vector(key: str, etag: str = "1") -> Vectors:
@@ -29,6 +59,12 @@ def adding(*keys: str, etag: str = "1") -> Changes:
 
 def removing(*keys: str) -> Changes:
     return Changes(removed=frozenset(image_id_of(key) for key in keys))
+
+
+def etags_of(snapshot: Snapshot | None) -> dict[str, str]:
+    """The etag of each picture that the snapshot lists, by key."""
+    assert snapshot is not None
+    return {item.object_key: item.etag for item in snapshot.records.values()}
 
 
 def keys_of(snapshot: Snapshot | None) -> set[str]:

@@ -1,9 +1,13 @@
-"""A real Chroma server for tests: `chroma run` in a process of its own, over a folder that goes with it."""
+"""A real Chroma server for tests: `chroma run` over a temporary folder, one for all workers of a test run.
+
+Run as a script, this file starts it and ends it when stdin closes.
+"""
 
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,21 +17,22 @@ from pathlib import Path
 import pytest
 
 from tests.support.service import wait_until
+from tests.support.shared_server import shared_server
 
 START_DEADLINE_S = 120.0
 
 
 @pytest.fixture(scope="session")
 def chroma_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Port of a Chroma that lives as long as the test session."""
-    port = free_port()
-    with serving_chroma(tmp_path_factory.mktemp("chroma"), port):
-        yield port
+    """The port of Chroma."""
+    with shared_server(tmp_path_factory, "chroma", [sys.executable, "-W", "ignore", "-m", __name__]) as port:
+        yield int(port)
 
 
 @contextmanager
 def serving_chroma(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     command = [str(Path(sys.executable).with_name("chroma")), "run", "--path", str(folder)]
+    folder.mkdir(exist_ok=True)
     with (folder.parent / f"{folder.name}.log").open("ab") as log:
         server = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],
@@ -57,3 +62,11 @@ def answers(port: int) -> bool:
             return True
     except (OSError, urllib.error.URLError):
         return False
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(prefix="chroma-") as made:
+        chosen = free_port()
+        with serving_chroma(Path(made, "data"), chosen):
+            print(chosen, flush=True)
+            sys.stdin.read()

@@ -1,6 +1,6 @@
 """One MODEL_CACHE for a whole test run, its workers and the processes they start: each model is converted once.
 
-And one arithmetic, whatever the machine has: a test that is about another one asks for it. Threads that wait do not
+And one arithmetic on every machine: a test about another arithmetic asks for it. Threads that wait do not
 spin: several workers share the cores.
 """
 

@@ -1,9 +1,9 @@
-"""A real S3 endpoint over HTTP for tests: moto's server in a process of its own.
+"""A real S3 endpoint over HTTP for tests: moto's server in its own process, one for all workers of a test run.
 
-`pytest_plugins` in tests/conftest.py makes the fixtures known everywhere. Run as a script, this file is the server.
+Run as a script, this file is the server.
 """
 
-import subprocess
+import os
 import sys
 import threading
 import uuid
@@ -14,6 +14,8 @@ from typing import Any
 import boto3.session
 import botocore.session
 import pytest
+
+from tests.support.shared_server import shared_server
 
 AWS_SETTINGS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -29,23 +31,17 @@ UNSET = ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"
 
 @pytest.fixture(scope="session", autouse=True)
 def s3_is_described_once() -> Iterator[None]:
-    """botocore reads its description of S3 anew for every session, which takes a sixth of a second."""
+    """botocore would read its description of S3 for every boto3 session, which takes a sixth of a second."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
         yield
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """Address of a moto server that lives as long as the test session."""
-    command = [sys.executable, "-W", "ignore", __file__]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        address = server.stdout.readline().strip()
-        assert address.startswith("http://"), "moto's server did not start"
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of moto's server."""
+    with shared_server(tmp_path_factory, "moto", [sys.executable, "-W", "ignore", "-m", __name__]) as address:
         yield address
-        server.stdin.close()
 
 
 @pytest.fixture
@@ -69,7 +65,8 @@ def bucket(s3_endpoint: str, aws_env: None, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def serve() -> None:
-    """Serve on a free port until stdin closes, which it does when the tests end, however they end."""
+    """Serve on a free port until stdin closes. Listings come in pages of ten, so that tests need few objects."""
+    os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = "10"
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
@@ -84,7 +81,7 @@ def serve() -> None:
 
 
 def one_at_a_time(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-    """S3 checks a condition and writes in one step; moto does so only when nobody comes in between."""
+    """S3 checks a condition and writes in one step; moto does not, so requests are handled one after the other."""
     lock = threading.Lock()
 
     def locked(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

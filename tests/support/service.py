@@ -10,22 +10,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 import numpy as np
 import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 
-from app.bootstrap import Components
-from app.catalog.catalog import Catalog
+from app.bootstrap import Parts
 from app.catalog.changes import Changes
 from app.main import create_app
 from app.models.base import Embedder
+from app.models.lazy import LazyEmbedder
 from app.pictures.decoding import Picture, decode_image
 from app.settings import ImageSettings, IndexSettings, Settings, StorageSettings
 from app.storage.base import ObjectStore
 from app.storage.local import LocalStore
 from app.types import ImageRecord, ModelIdentity, Vectors, hash_content, image_id_of
+from tests.support.catalogs import catalog_on
 
 DEADLINE_S = 20.0
 
@@ -55,7 +56,7 @@ class FakeEmbedder:
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
         return np.stack([_row(image.resize((8, 8)).tobytes()) for image in images])
 
-    def read(self, data: bytes, limits: ImageSettings) -> Picture:
+    def read_picture(self, data: bytes, limits: ImageSettings) -> Picture:
         return decode_image(data, limits)
 
 
@@ -109,22 +110,25 @@ def add_pictures(store: ObjectStore, embedder: Embedder, keys: Sequence[str] = K
     return Changes(added=tuple(records), vectors=embedder.encode_images(images))
 
 
-def make_components(
-    folder: Path, embedder: Embedder | None = None, keys: Sequence[str] = KEYS, **groups: object
-) -> Components:
+def loaded(embedder: Embedder) -> LazyEmbedder:
+    """A model that is there already."""
+    return LazyEmbedder(lambda: embedder.identity.fingerprint, lambda _: embedder)
+
+
+def make_parts(folder: Path, embedder: Embedder | None = None, keys: Sequence[str] = KEYS, **groups: object) -> Parts:
     """Parts over a folder store in which `keys` are indexed; without keys nothing is published."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = settings_for(folder, **groups)
     embedder = embedder or FakeEmbedder()
     store = LocalStore(folder)
-    catalog = Catalog(store, settings.index)
+    catalog = catalog_on(store, settings.index)
     if keys:
         catalog.publish(add_pictures(store, embedder, keys), embedder.identity)
-    return Components(settings, store, embedder, catalog)
+    return Parts(settings, store, catalog, loaded(embedder))
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[httpx.Client]:
+def serving(app: FastAPI) -> Iterator[httpx2.Client]:
     """A real server on a free port, and a client of it."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
@@ -133,7 +137,7 @@ def serving(app: FastAPI) -> Iterator[httpx.Client]:
     try:
         wait_until(lambda: server.started or not thread.is_alive())
         assert server.started, "the service did not start"
-        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=DEADLINE_S) as client:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=DEADLINE_S) as client:
             yield client
     finally:
         server.should_exit = True
@@ -143,8 +147,8 @@ def serving(app: FastAPI) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def serving_components(components: Components) -> Iterator[httpx.Client]:
-    with serving(create_app(components.settings, components)) as client:
+def serving_parts(parts: Parts) -> Iterator[httpx2.Client]:
+    with serving(create_app(parts.settings, parts)) as client:
         yield client
 
 

@@ -1,6 +1,6 @@
 """A vector server in memory, for tests of what stands above one."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from app.errors import IndexCorrupt, VectorStoreUnavailable
 from app.types import Ids, Vectors
@@ -9,7 +9,7 @@ from app.vectors.faiss.store import FaissStore
 
 
 class MemoryCollection:
-    """One collection: whoever opens it sees the same rows, changed in place."""
+    """One collection: all who open it see the same rows, changed in place."""
 
     def __init__(self, server: "MemoryServer", dimension: int) -> None:
         self.dimension = dimension
@@ -62,12 +62,17 @@ class MemoryServer:
         self.writes = 0
         self.fail_at = 0
         """The write that fails; 0 for none."""
+        self.interfere: Callable[[], object] | None = None
+        """Called once, just before the next write."""
 
     def check(self) -> None:
         if self.is_down:
             raise VectorStoreUnavailable("The vector server does not answer.")
 
     def write(self) -> None:
+        interfere, self.interfere = self.interfere, None
+        if interfere:
+            interfere()
         self.writes += 1
         self.check()
         if self.writes == self.fail_at:

@@ -1,13 +1,35 @@
-"""One log line a request: method, path, status, time. Probes are only logged when somebody debugs."""
+"""The log: its set-up, the request's id in each line, and one line for each request.
+
+Probes are logged at debug level only.
+"""
 
 import logging
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.http.problems import current_request_id
+
 log = logging.getLogger(__name__)
 
 QUIET_PREFIX = "/health/"
+
+
+def configure_logging(level: str) -> None:
+    """Log our own packages at `level`, with the request's id in each line. Our access log replaces uvicorn's."""
+    handler = logging.StreamHandler()
+    handler.addFilter(_add_request_id)
+    form = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
+    logging.basicConfig(level=logging.WARNING, format=form, handlers=[handler])
+    logging.getLogger("app").setLevel(level.upper())
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    for name in ("python_multipart", "asgi_correlation_id"):  # the client is told what is wrong with its request
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _add_request_id(record: logging.LogRecord) -> bool:
+    record.request_id = current_request_id()
+    return True
 
 
 class AccessLogMiddleware:
@@ -35,5 +57,5 @@ class AccessLogMiddleware:
 
 
 def _printable(path: str) -> str:
-    """Without line breaks and escapes, which would forge log lines."""
+    """Without line breaks and escapes, with which a client could forge log lines."""
     return path.encode("unicode_escape").decode()

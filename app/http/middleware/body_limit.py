@@ -1,7 +1,7 @@
-"""Refuses bodies that are too large while they arrive: 413 after the first byte too many, or at once by their header.
+"""Refuses a body that is too large with 413: at once by its Content-Length, else after the first byte over the limit.
 
-The refusal is sent right away; then a bounded rest of the body is read and dropped, because a client whose connection
-is cut while it still sends often never sees the answer.
+The refusal is sent at once. Then a bounded part of the rest is read and dropped: a client whose connection is cut
+while it still sends often never sees the answer.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ LINGER_S = 2.0
 
 
 class BodyLimitMiddleware:
-    """`limit_for(content type)` says how many bytes a body of that type may have."""
+    """`limit_for(content type)` is the most bytes that a body of this type may have."""
 
     def __init__(self, app: ASGIApp, limit_for: Callable[[str], int]) -> None:
         self._app = app
@@ -29,7 +29,7 @@ class BodyLimitMiddleware:
 
 
 class _Body:
-    """Counts one request's body."""
+    """Counts the bytes of one request's body."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
         self._receive = receive
@@ -65,7 +65,7 @@ class _Body:
         return HTTPException(413, f"The request's body is larger than the {self._limit:,} bytes that are accepted.")
 
     async def _drop_rest(self) -> None:
-        """As many bytes again as were allowed, for a short while."""
+        """Read and drop up to the limit once more, for `LINGER_S` at most."""
         left = self._limit
         try:
             async with asyncio.timeout(LINGER_S):

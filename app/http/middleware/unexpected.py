@@ -1,6 +1,6 @@
-"""The last line: a bug in a route is logged with its traceback and answered without it.
+"""The last resort: a bug in a route is logged with its traceback, and answered without it.
 
-Starlette would answer too, but raise again, and the server then cuts a connection on which the answer was complete.
+Starlette would answer too, but then raise the error again, and the server would cut the connection.
 """
 
 import logging
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class UnexpectedErrorMiddleware:
-    """`answer` makes the response; once one has begun, the error passes through and the connection ends."""
+    """`answer` makes the response. If a response has begun, the error is raised on and the connection ends."""
 
     def __init__(self, app: ASGIApp, answer: Callable[[Request], Response]) -> None:
         self._app = app

@@ -1,8 +1,8 @@
-"""A model as this disk keeps it for OpenVINO: converted once, compared with PyTorch, and loaded without it.
+"""A model converted to OpenVINO, made once and kept in a cache on this machine.
 
-`<cache>/openvino/<fingerprint>/` holds `text.xml`, `image.xml`, their weights (`.bin`), and what `Preparation.save`
-writes, so that a second start imports neither PyTorch nor transformers. What is damaged, or was made by another
-version, is made again.
+`<cache>/openvino/<fingerprint>/` holds `text.xml`, `image.xml`, their weights (`.bin`), and the files of
+`InputPreparer.save`, so a second start imports neither PyTorch nor transformers. A folder that is damaged, or that
+another version made, is made again.
 """
 
 import logging
@@ -10,57 +10,53 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from app.models import artifacts as kept
-from app.models.inputs import Preparation
-from app.models.openvino.core import openvino
-from app.models.original import Original
+from app.models import artifacts
+from app.models.hugging_face import SourceModel
+from app.models.inputs import InputPreparer
+from app.models.openvino.core import NotConvertible, openvino
 
 logger = logging.getLogger(__name__)
 
 FORMAT: Final = 3
 
 
-class NotConvertible(Exception):
-    """OpenVINO can't run this model; the message says why."""
-
-
 @dataclass(frozen=True)
 class Converted:
-    """The folder of a model's towers, and what prepares texts and pictures for them."""
+    """The folder of a model's converted towers, and what makes their inputs."""
 
     folder: Path
-    prepare: Preparation
+    prepare: InputPreparer
 
 
 class Converter:
-    """Finds a model in the cache, or puts it there."""
+    """Finds a converted model in the cache, or converts it."""
 
-    def __init__(self, fingerprint: str, original: Original) -> None:
-        self._fingerprint, self._original = fingerprint, original
+    def __init__(self, fingerprint: str, source: SourceModel) -> None:
+        self._fingerprint, self._source = fingerprint, source
 
     def find_or_convert(self, cache: Path) -> Converted:
         """Raises NotConvertible, ModelUnavailable, OSError."""
         folder = cache / "openvino" / self._fingerprint
         made_by = {"format": FORMAT, "openvino": openvino.__version__, "fingerprint": self._fingerprint}
-        manifest = kept.find(folder, made_by)
+        manifest = artifacts.find(folder, made_by)
         if manifest is None:
             if folder.exists():
                 logger.warning("the converted model in %s is damaged or of another version: converted again", folder)
-            manifest = kept.make(folder, made_by, self._convert)
+            manifest = artifacts.make(folder, made_by, self._convert)
         if problem := manifest.get("problem"):
             raise NotConvertible(problem)
-        return Converted(folder, Preparation.load(folder) or self._original.prepare)
+        return Converted(folder, InputPreparer.load(folder) or self._source.prepare)
 
     def _convert(self, folder: Path) -> dict[str, Any]:
-        """Write the model; of one that can't be converted only the reason remains."""
-        from app.models.openvino import tracing  # PyTorch takes seconds to import, and is needed once
+        """Write the model. When it can't be converted, keep only the reason, so that no later start tries again."""
+        from app.models.openvino import tracing  # imports PyTorch, which takes seconds; later starts don't need it
 
         logger.info("converting the model to OpenVINO, once")
         try:
-            tracing.write_towers(self._original.load_model(), self._original.prepare, folder)
+            tracing.write_towers(self._source.load_network(), self._source.prepare, folder)
         except NotConvertible as error:
             for path in folder.iterdir():
                 path.unlink()
             return {"problem": str(error)}
-        self._original.prepare.save(folder)
+        self._source.prepare.save(folder)
         return {}

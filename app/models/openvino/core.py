@@ -1,18 +1,29 @@
-"""OpenVINO with one `Core` in a process, and without the messages to its makers that it would otherwise send.
+"""OpenVINO with one `Core` in a process, and without telemetry: it would send usage reports to its makers.
 
-A `Core` gives the thread that makes it a stack for signal handlers, and the one before back when it goes. Of several,
-the last to go gives back one that has gone already, and the next signal ends the process with a segmentation fault.
+A second `Core` would be dangerous. Each one saves the thread's signal stack when it is made and restores it when it is
+deleted. When several are deleted in the order of their making, the last one restores a stack that no longer exists.
+The next signal then ends the process with a segmentation fault.
 """
 
 import sys
 from typing import Final
 
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type] # its import then fails, as if not installed
+# None makes the import fail, as if the telemetry package were not installed.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino  # noqa: E402
 
 CORE: Final = openvino.Core()
 
-openvino.Core = lambda: CORE  # for NNCF, which makes one for each thing it does
+openvino.Core = lambda: CORE  # NNCF calls this for each of its steps
 
-__all__ = ["CORE", "openvino"]
+__all__ = ["CORE", "NotConvertible", "can_bfloat16", "openvino"]
+
+
+class NotConvertible(Exception):
+    """OpenVINO can't run this model; the message says why."""
+
+
+def can_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 numbers itself (AVX-512 BF16, AMX)."""
+    return "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -1,7 +1,8 @@
-"""A converted model's towers in 8-bit arithmetic, fitted to pictures, compared with those in fp32, and kept.
+"""A converted model's towers in 8-bit arithmetic: fitted to pictures, compared with fp32, and kept.
 
-`<converted model>/int8/` holds `text.xml`, `image.xml` and their weights; its manifest says how well they do.
-The fitting is post-training quantisation by NNCF: weights per channel, SmoothQuant (arXiv:2211.10438), bias correction.
+`<converted model>/int8/` holds `text.xml`, `image.xml` and their weights; its manifest has the results of the
+comparison. The fitting is NNCF's post-training quantisation: weights per channel, SmoothQuant (arXiv:2211.10438), bias
+correction.
 """
 
 import logging
@@ -18,8 +19,8 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from app.errors import InvalidInput
-from app.models import artifacts as kept
+from app.errors import InvalidInput, first_line
+from app.models import artifacts
 from app.models.agreement import cosines, overlap_of
 from app.models.base import ModelInputs
 from app.models.calibration import MOST_PICTURES, Calibration, calibration_texts
@@ -35,49 +36,49 @@ logger = logging.getLogger(__name__)
 FORMAT: Final = 1
 
 LEAST_PICTURES: Final = 50
-"""Fewer say nothing of which ten are nearest."""
+"""With fewer pictures, the comparison of the ten nearest has no meaning."""
 
 BATCH: Final = 8
 TIMED_BATCHES: Final = 12
 
 
 class NotQuantizable(Exception):
-    """There is nothing to fit 8-bit arithmetic to, or it can't be fitted; the message says why."""
+    """8-bit arithmetic can't be fitted, or there are no pictures to fit it to; the message says why."""
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """Towers in 8 bits, and how they compare with those in fp32 over the pictures and texts they were fitted to."""
+    """8-bit towers, and how they compare with those in fp32 on the pictures and texts that they were fitted to."""
 
     folder: Path
     source: str
-    """Of the pictures, as in `Calibration`."""
+    """As `Calibration.source`."""
     overlap: float
-    """Share of the ten nearest pictures in fp32 that int8 names too: the mean over pictures or over texts, whichever
-    is less."""
+    """Share of the ten nearest pictures in fp32 that int8 finds too: the lower of two means, over pictures as queries
+    and over texts as queries."""
     agreement: float
-    """Mean cosine of pictures' or of texts' vectors, whichever is less."""
+    """Mean cosine to the fp32 vectors, of the tower that agrees less."""
     speedup: float
-    """Pictures a second, over those in the arithmetic `against`."""
+    """Pictures a second in int8, divided by those in the arithmetic `against`."""
     against: str
 
 
 def find_or_quantize(
     converted: Converted, calibration: Calibration | None, *, against: str, threads: int = 0
 ) -> Quantized:
-    """What is kept, or made now; what was fitted to the samples is made again for the user's own pictures.
+    """The kept 8-bit towers; new ones when none are kept, or when only the new pictures are the user's own.
 
     Raises NotQuantizable.
     """
     folder = converted.folder / "int8"
     made_by = {"format": FORMAT, "openvino": openvino.__version__, "nncf": version("nncf"), "against": against}
-    manifest = kept.find(folder, made_by)
+    manifest = artifacts.find(folder, made_by)
     if manifest is None or (calibration and calibration.own and not manifest["own"]):
         if calibration is None:
             raise NotQuantizable("an index run has not fitted 8-bit arithmetic on this machine yet")
         fitting = _Fitting(converted, calibration, against, threads)
         try:
-            manifest = kept.make(folder, made_by, fitting.fill)
+            manifest = artifacts.make(folder, made_by, fitting.fill)
         except OSError as error:
             raise NotQuantizable(f"8-bit arithmetic can't be kept in {folder} ({error})") from error
     if problem := manifest.get("problem"):
@@ -88,16 +89,19 @@ def find_or_quantize(
 
 
 class _Fitting:
-    """Makes the two towers."""
+    """Makes the two 8-bit towers and compares them."""
 
     def __init__(self, converted: Converted, calibration: Calibration, against: str, threads: int) -> None:
         self._converted, self._prepare, self._calibration = converted.folder, converted.prepare, calibration
         self._against, self._threads = against, threads
 
     def fill(self, folder: Path) -> dict[str, Any]:
-        """Write the towers and say how they compare; where they can't be made only the reason remains."""
-        said = {"source": self._calibration.source, "own": self._calibration.own}
-        pictures, texts = self._pictures(), calibration_texts()
+        """Write the towers and return the comparison. When a tower can't be made, only the reason is returned.
+
+        Raises NotQuantizable when a later attempt may succeed: for too few pictures, a full disk or full memory.
+        """
+        source = {"source": self._calibration.source, "own": self._calibration.own}
+        pictures, texts = self._read_pictures(), calibration_texts()
         if len(pictures) < LEAST_PICTURES:
             raise NotQuantizable(
                 f"it takes {LEAST_PICTURES} pictures to fit 8-bit arithmetic, and of {self._calibration.source} only"
@@ -108,49 +112,34 @@ class _Fitting:
         tokens = [self._prepare.texts([text]) for text in texts]
         try:
             for kind, inputs in (("image", images), ("text", tokens)):
-                openvino.save_model(self._quantize(kind, inputs), folder / f"{kind}.xml", compress_to_fp16=False)
+                tower = quantize_tower(self._converted / f"{kind}.xml", inputs)
+                openvino.save_model(tower, folder / f"{kind}.xml", compress_to_fp16=False)
         except (OSError, MemoryError) as error:
             raise NotQuantizable(f"8-bit arithmetic could not be fitted ({str(error) or 'out of memory'})") from error
-        except Exception as error:  # noqa: BLE001 - NNCF and OpenVINO raise all sorts, and fp32 is there
+        except Exception as error:  # noqa: BLE001 - NNCF and OpenVINO raise many kinds, and the fp32 towers work
             for path in folder.iterdir():
                 path.unlink()
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            return {**said, "problem": f"its {kind} tower can't be had in 8 bits ({lines[0]})"}
-        return {**said, **self._compare(folder, images, tokens)}
+            return {**source, "problem": f"its {kind} tower can't be had in 8 bits ({first_line(error)})"}
+        return {**source, **self._compare(folder, images, tokens)}
 
-    def _pictures(self) -> list[Image.Image]:
+    def _read_pictures(self) -> list[Image.Image]:
         found = []
         for data in self._calibration.files():
             try:
-                found.append(self._prepare.images.read(data, ImageSettings()).image)
+                found.append(self._prepare.images.read_picture(data, ImageSettings()).image)
             except InvalidInput as error:
-                logger.debug("not fitted to: %s", error)
+                logger.debug("a picture is left out of the fitting: %s", error)
             if len(found) == MOST_PICTURES:
                 break
         return found
 
-    def _quantize(self, kind: str, inputs: Sequence[ModelInputs]) -> Any:
-        import nncf  # takes seconds, and is needed once
-
-        nncf.set_log_level(logging.ERROR)
-        fix = nncf.OverflowFix.DISABLE if has_int8_dot() else nncf.OverflowFix.ENABLE
-        with redirect_stdout(StringIO()):  # its progress bars
-            return nncf.quantize(
-                CORE.read_model(self._converted / f"{kind}.xml"),
-                nncf.Dataset(list(inputs)),
-                preset=nncf.QuantizationPreset.MIXED,
-                model_type=nncf.ModelType.TRANSFORMER,
-                subset_size=len(inputs),
-                advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
-            )
-
     def _compare(self, folder: Path, images: Sequence[ModelInputs], tokens: Sequence[ModelInputs]) -> dict[str, Any]:
-        whole, ours, rival = (
+        exact, ours, rival = (
             OpenVinoTowers.load(each, precision, threads=self._threads)
             for each, precision in ((self._converted, "fp32"), (folder, "int8"), (self._converted, self._against))
         )
         (pictures, texts), (pictures8, texts8) = (
-            (_unit(towers.encode_images, images), _unit(towers.encode_texts, tokens)) for towers in (whole, ours)
+            (_unit(towers.encode_images, images), _unit(towers.encode_texts, tokens)) for towers in (exact, ours)
         )
         overlap = min(overlap_of(pictures, pictures8), overlap_of(pictures, pictures8, texts, texts8))
         agreement = min(cosines(pictures, pictures8).mean(), cosines(texts, texts8).mean())
@@ -161,6 +150,23 @@ class _Fitting:
         }
 
 
+def quantize_tower(path: Path, inputs: Sequence[ModelInputs]) -> Any:
+    """The tower in the file as an `openvino.Model` in 8 bits, fitted to `inputs`. Raises what NNCF raises."""
+    import nncf  # takes seconds to import, and only a fitting needs it
+
+    nncf.set_log_level(logging.ERROR)
+    fix = nncf.OverflowFix.DISABLE if has_int8_dot() else nncf.OverflowFix.ENABLE
+    with redirect_stdout(StringIO()):  # hides its progress bars
+        return nncf.quantize(
+            CORE.read_model(path),
+            nncf.Dataset(list(inputs)),
+            preset=nncf.QuantizationPreset.MIXED,
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(inputs),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
+        )
+
+
 def _unit(encode: Callable[[ModelInputs], Vectors], batches: Sequence[ModelInputs]) -> Vectors:
     rows = np.concatenate([encode(inputs) for inputs in batches])
     unit: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
@@ -168,7 +174,7 @@ def _unit(encode: Callable[[ModelInputs], Vectors], batches: Sequence[ModelInput
 
 
 def _speedup(ours: OpenVinoTowers, rival: OpenVinoTowers, batches: Sequence[ModelInputs]) -> float:
-    """By how much `ours` is faster: the median over some batches, which both encode in turn."""
+    """How many times as fast `ours` is: the median over some batches, which both encode in turn."""
     ratios = []
     for inputs in batches[:TIMED_BATCHES]:
         took = []

@@ -1,4 +1,4 @@
-"""Which shape an index takes, and how it is built in that shape."""
+"""Choosing the shape of an index, and building it in that shape."""
 
 import math
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import numpy as np
 
 from app.settings import VectorSettings
 from app.types import Ids, Vectors
-from app.vectors.base import Read
+from app.vectors.base import RowReader
 from app.vectors.faiss.codes import Residuals
 from app.vectors.faiss.ivf import IvfIndex
 
@@ -18,16 +18,16 @@ FLAT_VALUES = 8_000_000
 """Rows x dimensions up to which comparing with every row takes about 2 ms."""
 
 SQ8_ROWS = 4_000_000
-"""Above it, codes of a byte a dimension want too much memory: one bit each, and half floats on disk."""
+"""Above it, codes of one byte a dimension take too much memory, so RaBitQ is used: one bit, and half floats on disk."""
 
 SQ8_RECALL = 0.97
-"""Asked for more, a byte a dimension is too coarse: on clustered data such codes stop at 0.975 to 0.99."""
+"""Above it, one byte a dimension is too coarse: on clustered data such codes reach only 0.975 to 0.99."""
 
 SLACK = 0.7
-"""An index goes back to a smaller shape only below this share of the bound, so that it does not swing."""
+"""An index goes back to a smaller shape only below this share of the bound, so that it does not change to and fro."""
 
 TRAINING_ROWS = 50
-"""For each list."""
+"""Rows to train with, for each list."""
 
 CHUNK_ROWS = 100_000
 
@@ -37,7 +37,7 @@ _ORDER = ("flat", "ivf_sq8", "ivf_rabitq")
 
 
 def choose_shape(count: int, dimension: int, settings: VectorSettings, current: str = "flat") -> str:
-    """The shape for `count` rows, unless VECTOR_SHAPE forces one; `current` stays when it nearly fits."""
+    """The shape for `count` rows, unless VECTOR_SHAPE forces one; `current` stays while it nearly fits."""
     if settings.shape != "auto":
         return settings.shape
     wanted, slackened = (_shape_of(count / slack, dimension, settings.recall) for slack in (1.0, SLACK))
@@ -50,7 +50,7 @@ def _shape_of(count: float, dimension: int, recall: float) -> str:
     return "ivf_sq8" if count <= SQ8_ROWS and recall <= SQ8_RECALL else "ivf_rabitq"
 
 
-def build_ivf(shape: str, read: Read, count: int, dimension: int, old: IvfIndex | None = None) -> tuple[Any, Ids]:
+def build_ivf(shape: str, read: RowReader, count: int, dimension: int, old: IvfIndex | None = None) -> tuple[Any, Ids]:
     """An index of `count` vectors, and the (N,) order in which its lists hold them; vectors are read in chunks.
 
     It is trained on a sample of them, or takes over the lists of `old`.
@@ -81,7 +81,7 @@ def fits(old: IvfIndex, shape: str, count: int) -> bool:
 
 
 def extend_sq8(old: IvfIndex, kept: Ids, vectors: Vectors) -> tuple[Any, Ids]:
-    """The `kept` positions of `old` with their very codes, and `vectors` (M, D) beside them.
+    """An index of the `kept` positions of `old`, whose codes are copied, and of `vectors` (M, D).
 
     Also returns the (N,) order of the new index: numbers up to len(kept) stand for those, the rest for `vectors`.
     """
@@ -108,7 +108,7 @@ def extend_sq8(old: IvfIndex, kept: Ids, vectors: Vectors) -> tuple[Any, Ids]:
 
 
 def number_of_lists(count: int) -> int:
-    """About four times the root, a power of two, with rows enough for each."""
+    """About four times the square root of `count`, as a power of two, with at least 40 rows in each list."""
     wanted = 1 << round(math.log2(4 * math.sqrt(max(count, 1))))
     return max(1, min(wanted, count // 40))
 
@@ -134,7 +134,7 @@ def _empty_index(shape: str, quantizer: Any, sample: Vectors) -> Any:
 
 
 def _like(source: Any, quantizer: Any) -> Any:
-    """An empty index that codes as `source` does."""
+    """An empty index that encodes as `source` does."""
     index = faiss.IndexIVFScalarQuantizer(quantizer, source.d, source.nlist, _CODES.QT_8bit, _METRIC, True)
     index.sq.trained = source.sq.trained
     index.is_trained = True
@@ -150,7 +150,7 @@ def _assign(quantizer: Any, vectors: Vectors) -> Ids:
 
 
 def _number_by_list(lists: Any) -> Ids:
-    """Number the rows list by list from 0 on; the (N,) numbers that they had before."""
+    """Renumber the rows list by list from 0 on; returns the (N,) numbers that they had before."""
     sizes = [lists.list_size(number) for number in range(lists.nlist)]
     before, start = np.empty(sum(sizes), np.int64), 0
     for number, size in enumerate(sizes):

@@ -1,4 +1,4 @@
-"""The codes of an inverted file's rows, read straight from the mapped file: any rows, decoded or scored one by one."""
+"""The codes of an inverted file's rows, read from the mapped file: any rows can be decoded or scored one by one."""
 
 import ctypes
 import math
@@ -32,16 +32,16 @@ class HalfFloats:
         some.codes.resize(len(positions) * some.code_size)
         some.ntotal = len(positions)
         np.take(self._rows, positions, axis=0, out=_rows_of(some, len(positions)), mode="clip")
-        faiss.omp_set_num_threads(1)  # this thread: others search beside it
+        faiss.omp_set_num_threads(1)  # of this thread: other threads search at the same time
         scores, places = some.search(queries, k)
         return scores, positions[places]
 
 
 class Residuals:
-    """Eight bits a dimension of what is left of a vector without its list's centroid.
+    """Eight bits a dimension of the residual, the difference between a vector and its list's centroid.
 
     FAISS's `QT_8bit`: value = minimum + (code + 0.5) / 255 * range, each dimension with its own. The lists lie in one
-    mapped file, each as its codes and then its ids, so that rows of any lists are gathered in one step.
+    mapped file, each as its codes and then its ids, so rows of any lists are gathered in one step.
     """
 
     def __init__(self, ivf: Any, offsets: Ids, centroids: Vectors) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from app.types import Ids, Vectors
 from app.vectors.base import EXACT
+from app.vectors.rows import DECIMALS
 
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -17,15 +18,12 @@ Found: TypeAlias = tuple[Vectors, Ids]
 """(Q, n) scores and positions of rows; position -1 where there are no more."""
 
 GATHER_SHARE = 0.2
-"""Up to this share of the rows, eligible ones are gathered and scored; above it, FAISS scans with a bitmap."""
-
-DECIMALS = 6
-"""Of scores."""
+"""Up to this share of the rows, eligible rows are gathered and scored; above it, FAISS scans with a bitmap."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The rows that a search may answer."""
+    """The rows that a search may return."""
 
     rows: Mask
 
@@ -45,7 +43,7 @@ class FlatIndex:
 
     def __init__(self, index: Any) -> None:
         self.faiss_index = index
-        self.owner: Any = None  # What must live as long as the index.
+        self.owner: Any = None  # The object that owns the mapped memory: it must live as long as the index.
         self._rows = vectors_of(index)
 
     def __len__(self) -> int:
@@ -55,7 +53,7 @@ class FlatIndex:
         return Chosen(rows)
 
     def vectors(self, positions: Ids) -> Vectors:
-        """(N, D) of rows."""
+        """(N, D) vectors of rows."""
         return self._rows[positions]
 
     stored = vectors
@@ -71,8 +69,8 @@ class FlatIndex:
         return self._scan(queries, k, eligible, among.selector if among is not None else None)
 
     def _scan(self, queries: Vectors, k: int, eligible: int, selector: faiss.IDSelector | None) -> Found:
-        """FAISS's best k < `eligible`, and beyond them all that tie with the last: the caller decides among those."""
-        faiss.omp_set_num_threads(1)  # this thread: two cores gain little, a busy one costs much
+        """FAISS's best k < `eligible`, and all that tie with the last of them: the caller orders those."""
+        faiss.omp_set_num_threads(1)  # of this thread: a second core gains little, and costs much when it is busy
         wanted = k + 1
         while True:
             params = faiss.SearchParameters(sel=selector) if selector else None

@@ -6,8 +6,8 @@ Rows are kept in the order of their lists, so a row's position says its list (`o
 - `ivf_rabitq`: one bit a dimension (RaBitQ, arXiv:2405.12497), the best of which are scored again from half floats
   that stay in the mapped file until they are asked for.
 
-A filter narrows lists as well as rows: only lists that hold an eligible row are scanned, more of them the fewer of
-their rows are eligible, and a small selection is scored row by row, which misses nothing.
+A filter limits lists as well as rows. Only lists that hold an eligible row are scanned, and the fewer of their rows are
+eligible, the more lists are scanned. A small selection is scored row by row, which misses no row.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from app.vectors.faiss.codes import HalfFloats, Residuals
 from app.vectors.faiss.flat import Found, Mask, vectors_of
 
 GATHER_ROWS = 3000
-"""Up to so many eligible rows are scored one by one; above it, lists are scanned."""
+"""Up to this many eligible rows are scored one by one; above it, lists are scanned."""
 
 NEARLY_ALL = 0.9
 """Above this share of rows and of lists, a selection is searched as everything is."""
@@ -31,13 +31,13 @@ NEARLY_ALL = 0.9
 
 @dataclass(frozen=True)
 class Eligible:
-    """The rows that a search may answer, and the lists that hold them."""
+    """The rows that a search may return, and the lists that hold them."""
 
     rows: Mask
     lists: Mask
     count: int
     share: float
-    """Of the rows in those lists."""
+    """Share of the rows in those lists that are eligible."""
 
     @cached_property
     def positions(self) -> Ids:
@@ -58,13 +58,15 @@ class IvfIndex:
     def __init__(self, index: Any, accuracy: Accuracy) -> None:
         """`index`: a FAISS IVF of scalar codes, or an `IndexRefine` over one of RaBitQ codes; ids are positions."""
         self.faiss_index = index
-        self.owner: Any = None  # What must live as long as the index.
+        self.owner: Any = None  # The object that owns the mapped memory: it must live as long as the index.
         self.accuracy = accuracy
         refined = isinstance(index, faiss.IndexRefine)
         self._ivf = faiss.downcast_index(index.base_index) if refined else index
         lists = faiss.downcast_InvertedLists(self._ivf.invlists)
         if isinstance(lists, faiss.OnDiskInvertedLists):
-            lists.prefetch_nthread = 0  # 32 new threads a search would cost four times what the search does
+            lists.prefetch_nthread = (
+                0  # else each search starts 32 threads, which takes four times as long as the search
+            )
         self._lists = self._ivf.nlist
         sizes = np.array([self._ivf.invlists.list_size(number) for number in range(self._lists)])
         self.offsets = np.concatenate([[0], np.cumsum(sizes)])
@@ -91,7 +93,7 @@ class IvfIndex:
         return np.repeat(np.arange(self._lists), np.diff(self.offsets))
 
     def eligible(self, rows: Mask) -> Eligible:
-        """What `search` needs to know of a selection of rows; worth keeping."""
+        """A selection of rows as `search` takes it. It takes long to compute, so callers keep it."""
         counts = np.add.reduceat(np.append(rows, False), self.offsets[:-1], dtype=np.int64)
         counts[np.diff(self.offsets) == 0] = 0
         lists = counts > 0
@@ -100,17 +102,17 @@ class IvfIndex:
         return Eligible(rows, lists, count, count / total if total else 0.0)
 
     def vectors(self, positions: Ids) -> Vectors:
-        """(N, D) of rows, as precise as they are kept, unit length."""
+        """(N, D) unit vectors of rows, as precise as they are stored."""
         rows = self.stored(positions)
         unit: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         return unit
 
     def stored(self, positions: Ids) -> Vectors:
-        """(N, D) just as the codes say: stored again they come out the same."""
+        """(N, D) vectors as the codes say, not normalised: encoding them again gives the same codes."""
         return self._codes.decode(positions)
 
     def search(self, queries: Vectors, k: int, among: Eligible | None = None, *, probes: int | None = None) -> Found:
-        """The best min(k, eligible) rows of each query (Q, D). `probes` is for who wants to tune it."""
+        """The best min(k, eligible) rows of each query (Q, D). Only tuning passes `probes`, the lists to scan."""
         queries = np.ascontiguousarray(queries, np.float32)
         if among is not None and (among.count <= max(GATHER_ROWS, k) and probes is None):
             return self._codes.nearest(queries, min(k, among.count), among.positions)
@@ -142,7 +144,7 @@ class IvfIndex:
             "sel": among.row_selector, "quantizer_params": faiss.SearchParameters(sel=among.list_selector)
         }  # fmt: skip
         params = faiss.SearchParametersIVF(nprobe=probes, **filters)
-        faiss.omp_set_num_threads(1)  # this thread: others search beside it
+        faiss.omp_set_num_threads(1)  # of this thread: other threads search at the same time
         if self._refined:
             params = faiss.IndexRefineSearchParameters(k_factor=self.accuracy.refine, base_index_params=params)
         scores, positions = self.faiss_index.search(queries, k, params=params)
@@ -150,6 +152,6 @@ class IvfIndex:
 
 
 def probes_for(table: tuple[tuple[float, int], ...], share: float) -> int:
-    """Lists to scan when `share` of their rows are eligible: between the tuned points, straight in both logarithms."""
+    """Lists to scan when `share` of their rows are eligible: interpolated between tuned points, log over log."""
     shares, probes = (np.log(column) for column in zip(*sorted(table), strict=True))
     return int(np.ceil(np.exp(np.interp(np.log(max(share, 1e-9)), shares, probes)) - 1e-6))

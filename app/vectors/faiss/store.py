@@ -1,8 +1,8 @@
 """Cosine search with FAISS, in two layers that make a changed copy cheap.
 
-`base` is the index as it was mapped from its file and is never written again; `fresh` is a small matrix of rows that
-came since; `alive` marks the base rows that are still there. Arrays are replaced, never mutated, so `copy` shares them
-all and a search on one store never sees a change made on its copy.
+`base` is the index as it was mapped from its file; it is never changed. `fresh` is a small matrix of rows that were
+added since. `alive` marks the base rows that were not removed. Arrays are replaced, never mutated, so `copy` shares all
+of them, and a search on one store never sees a change made on its copy.
 """
 
 from collections import OrderedDict
@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from app.errors import IndexCorrupt
 from app.settings import VectorSettings
 from app.types import Ids, Vectors, in_folder
-from app.vectors.base import Accuracy, Read
+from app.vectors.base import Accuracy, RowReader
 from app.vectors.faiss.build import build_ivf, choose_shape, extend_sq8, fits
-from app.vectors.faiss.flat import DECIMALS, FlatIndex, Mask
+from app.vectors.faiss.flat import FlatIndex, Mask
 from app.vectors.faiss.ivf import IvfIndex
-from app.vectors.faiss.tuning import calibrate
+from app.vectors.faiss.tuning import tune
+from app.vectors.rows import DECIMALS, check_rows, locate
 
 MASK_BYTES = 64 << 20
-"""Remembered folder selections: the oldest go above this size."""
+"""Bound for the remembered folder selections; above it the oldest are dropped."""
 
 Codes: TypeAlias = NDArray[np.int32]
 
@@ -68,9 +69,9 @@ _NO_ROWS = _Layer(np.empty(0, np.int64), np.empty(0, np.int32))
 
 
 class FaissStore:
-    """Inner product over unit vectors under int64 ids. Searching is thread-safe; changing is for one thread.
+    """Inner product over unit vectors under int64 ids. Searching is thread-safe, changing is not.
 
-    Exact while the shape is flat; `accuracy` says what else to expect.
+    Exact while the shape is flat; for other shapes see `accuracy`.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -86,8 +87,13 @@ class FaissStore:
 
     @property
     def accuracy(self) -> Accuracy:
-        """Of the base: rows that came since are compared one by one."""
+        """Of the base; rows that were added since are compared exactly."""
         return self._index.accuracy
+
+    @property
+    def base_index(self) -> BaseIndex:
+        """The index as it was mapped from its file: it still has rows that were removed since."""
+        return self._index
 
     def __len__(self) -> int:
         return int(self._alive.sum()) + len(self._fresh.ids)
@@ -97,7 +103,7 @@ class FaissStore:
         return np.concatenate([self._base.ids[self._alive], self._fresh.ids])
 
     def copy(self) -> "FaissStore":
-        """A store with the same rows that can be changed without this one noticing. Costs no vector copies."""
+        """A store with the same rows; changes to it leave this one as it is. No vectors are copied."""
         twin = FaissStore.__new__(FaissStore)
         twin.__dict__.update(self.__dict__)
         twin._folder_codes = dict(self._folder_codes)
@@ -105,11 +111,8 @@ class FaissStore:
         return twin
 
     def add(self, ids: Ids, vectors: Vectors, folders: Sequence[str]) -> None:
-        """Insert rows, or replace those whose id is present. Raises ValueError on what doesn't fit or is no number."""
-        if vectors.shape != (len(ids), self.dimension) or len(folders) != len(ids) or len(np.unique(ids)) != len(ids):
-            raise ValueError(f"{len(ids)} distinct ids need as many folders and ({len(ids)}, {self.dimension}) vectors")
-        if not np.isfinite(vectors).all():
-            raise ValueError("a vector holds what is no number")
+        """Insert rows, or replace those whose id is present. Raises ValueError as `check_rows` does."""
+        check_rows(self.dimension, ids, vectors, folders)
         self.remove(ids.tolist())
         codes = np.array([self._code(folder) for folder in folders], np.int32)
         self._fresh = self._fresh.append(ids, codes)
@@ -117,7 +120,7 @@ class FaissStore:
         self._selections = OrderedDict()
 
     def remove(self, ids: Collection[int]) -> int:
-        """Drop rows and return how many there were; absent ids are fine."""
+        """Drop rows and return how many of them existed; absent ids are allowed."""
         before = len(self)
         wanted = np.fromiter(ids, np.int64, len(ids))
         positions, found = self._locate(wanted)
@@ -129,7 +132,7 @@ class FaissStore:
         return before - len(self)
 
     def get(self, ids: Sequence[int]) -> Vectors:
-        """(N, D) vectors of present ids, in that order, as precise as the shape keeps them. Raises KeyError."""
+        """(N, D) vectors of present ids, in that order, as precise as the shape stores them. Raises KeyError."""
         wanted = np.array(ids, np.int64)
         positions, found = self._locate(wanted)
         found[found] = self._alive[positions[found]]
@@ -143,7 +146,7 @@ class FaissStore:
     def search(self, queries: Vectors, k: int, *, folders: Collection[str] = ()) -> list[list[tuple[int, float]]]:
         """For each query (Q, D) the best `(id, score)`, best first: min(k, eligible) of them.
 
-        Eligible is what lies in or below any of `folders`; no folders means everything.
+        Rows in or below any of `folders` are eligible; without folders, all rows are.
         """
         among, fresh_mask = self._eligible(folders)
         scores, positions = self._index.search(queries, k, among)
@@ -164,7 +167,7 @@ class FaissStore:
         ]
 
     def save(self, path: Path, settings: VectorSettings) -> Saved:
-        """Write all rows as one FAISS file, in the shape that their number asks for. Raises OSError."""
+        """Write all rows as one FAISS file, in the shape that suits their number. Raises OSError."""
         shape = choose_shape(len(self), self.dimension, settings, self.accuracy.shape)
         kept = np.flatnonzero(self._alive)
         if not len(self):
@@ -178,12 +181,12 @@ class FaissStore:
         if shape == "ivf_sq8" and old:
             index, order = extend_sq8(old, kept, self._fresh_vectors)
             saved = self._write(index, shape, self.ids()[order], path)
-            # Its recall was measured against vectors that are gone: what is left can only say that it fell.
-            again = _calibrated(saved, path, shape, settings, None)
+            # The recall before was measured against vectors that are gone. Against the codes, only a fall can be seen.
+            again = _tuned(saved, path, shape, settings, None)
             return replace(again, accuracy=_lower_of(again.accuracy, old.accuracy))
         index, order = build_ivf(shape, read, len(self), self.dimension, old)
         saved = self._write(index, shape, self.ids()[order], path)
-        return _calibrated(saved, path, shape, settings, lambda positions: read(order[positions]))
+        return _tuned(saved, path, shape, settings, lambda positions: read(order[positions]))
 
     @classmethod
     def load(cls, path: Path, rows: Rows, accuracy: Accuracy) -> "FaissStore":
@@ -191,7 +194,7 @@ class FaissStore:
 
         Raises IndexCorrupt when it is torn, of another kind, or holds other ids than `rows`.
         """
-        ids, index = _read(path, accuracy)
+        ids, index = _map_index(path, accuracy)
         if not np.array_equal(ids, rows.ids):
             raise IndexCorrupt(f"The index file {path.name} and the metadata do not list the same pictures.")
         store = cls(index.vectors(np.empty(0, np.int64)).shape[1])
@@ -202,8 +205,8 @@ class FaissStore:
         store._alive = np.ones(len(ids), bool)
         return store
 
-    def _reader(self, kept: Ids) -> Read:
-        """Reads rows as they are stored: numbers up to len(kept) stand for those of the base, the rest are fresh."""
+    def _reader(self, kept: Ids) -> RowReader:
+        """Reads rows as they are stored. Numbers below len(kept) are kept rows of the base, the others fresh rows."""
 
         def read(numbers: Ids) -> Vectors:
             of_base = numbers < len(kept)
@@ -216,7 +219,7 @@ class FaissStore:
 
     @staticmethod
     def _write(index: Any, shape: str, ids: Ids, path: Path) -> Saved:
-        mapped = faiss.IndexIDMap(faiss.IndexFlatIP(index.d))  # It wants an empty index when it is made.
+        mapped = faiss.IndexIDMap(faiss.IndexFlatIP(index.d))  # Its constructor only takes an empty index.
         mapped.index = index
         faiss.copy_array_to_vector(ids, mapped.id_map)
         mapped.ntotal = len(ids)
@@ -234,14 +237,10 @@ class FaissStore:
 
     def _locate(self, ids: Ids) -> tuple[Ids, Mask]:
         """Base positions of `ids`, and which of them are in the base at all, alive or not."""
-        if not len(self._base.ids):
-            return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
-        places = np.searchsorted(self._base.ids, ids, sorter=self._order)
-        positions = self._order[np.minimum(places, len(self._order) - 1)]
-        return positions, self._base.ids[positions] == ids
+        return locate(self._base.ids, self._order, ids)
 
     def _eligible(self, folders: Collection[str]) -> tuple[Any, Mask]:
-        """What the base may answer (None: all of it), and which fresh rows; remembered for each folder set."""
+        """The eligible base rows (None: all of them) and a mask of the fresh rows, remembered for each folder set."""
         key = tuple(sorted(set(folders)))
         selections = self._selections
         selection = selections.get(key)
@@ -257,8 +256,8 @@ class FaissStore:
         return selection
 
 
-def _read(path: Path, accuracy: Accuracy) -> tuple[Ids, BaseIndex]:
-    """Raises IndexCorrupt."""
+def _map_index(path: Path, accuracy: Accuracy) -> tuple[Ids, BaseIndex]:
+    """The row ids (N,) and the index in a file that `save` wrote. Raises IndexCorrupt."""
     flags = faiss.IO_FLAG_MMAP if accuracy.shape == "ivf_sq8" else faiss.IO_FLAG_MMAP_IFC
     try:
         mapped = faiss.read_index(str(path), flags)
@@ -271,10 +270,10 @@ def _read(path: Path, accuracy: Accuracy) -> tuple[Ids, BaseIndex]:
     return ids, index
 
 
-def _calibrated(saved: Saved, path: Path, shape: str, settings: VectorSettings, read: Read | None) -> Saved:
-    _, index = _read(path, saved.accuracy)
+def _tuned(saved: Saved, path: Path, shape: str, settings: VectorSettings, read: RowReader | None) -> Saved:
+    _, index = _map_index(path, saved.accuracy)
     assert isinstance(index, IvfIndex)
-    return Saved(saved.ids, calibrate(index, read or index.vectors, shape, settings.recall))
+    return Saved(saved.ids, tune(index, read or index.vectors, shape, settings.recall))
 
 
 def _lower_of(measured: Accuracy, before: Accuracy) -> Accuracy:
@@ -285,8 +284,8 @@ def _lower_of(measured: Accuracy, before: Accuracy) -> Accuracy:
 def _best(ids: Ids, scores: Vectors, k: int) -> list[tuple[int, float]]:
     """The k best of one query, by falling score, then by id.
 
-    Scores are rounded to DECIMALS, below which float32 sums differ by the order of addition: pictures with the
-    same vector then have the same score, and come in the same order, whichever path scored them.
+    Scores are rounded to DECIMALS, because below that float32 sums differ by the order of addition. So pictures with
+    the same vector have the same score and the same order, whichever path scored them.
     """
     scores = np.round(scores, DECIMALS)
     order = np.lexsort((ids, -scores))[:k] if len(ids) <= 4 * k else _top(ids, scores, k)

@@ -1,13 +1,11 @@
 """Vectors in a Chroma server. A row is its id in decimal, the vector, and the list of folders that it lies in.
 
-Chroma can't ask for the beginning of a text, but for an element of a list: a folder and all below it are the rows
-whose `folders` contain it.
+Chroma has no filter for the beginning of a text, but one for an element of a list: the rows in or below a folder are
+those whose `folders` contain it.
 """
 
 import contextlib
 import itertools
-import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,12 +14,20 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from app.errors import IndexCorrupt, InvalidSettings, VectorStoreUnavailable
+from app.errors import InvalidSettings, first_line
 from app.settings import ChromaSettings
-from app.types import Ids, Vectors
+from app.types import Ids, Vectors, ancestors_of
 from app.vectors.base import Accuracy
-from app.vectors.rows import Hits, ancestors, batches, check_rows, outermost, ranked, search_exactly
+from app.vectors.rows import Hits, batches, check_rows, outermost, ranked, search_exactly
+from app.vectors.servers.connection import (
+    LazyClient,
+    check_collection,
+    check_dimension,
+    not_installed,
+    translated,
+)
 
 HNSW = {"space": "ip", "max_neighbors": 32, "ef_construction": 256, "ef_search": 256}
 
@@ -30,13 +36,15 @@ FOLDERS = "folders"
 
 DIMENSION = "dimension"
 SERVED = "collection"
-"""Metadata of an alias, which in Chroma is an empty collection: the name of the collection that it stands for."""
+"""Metadata of an alias, which is an empty collection in Chroma: the name of the collection that it stands for."""
 
 PAGE_ROWS = 20_000
 
-RETRIES = 3
+ATTEMPTS = 3
 RETRY_DELAY_S = 0.1
-"""Before the first repetition; doubled before each next one."""
+"""Before the second attempt; doubled before each next one."""
+
+REMEDY = "Check that it runs (`chroma run`), and that CHROMA_URL and CHROMA_TOKEN are right."
 
 Result = TypeVar("Result")
 
@@ -47,11 +55,11 @@ class ChromaServer:
     engine = "chroma"
 
     def __init__(self, settings: ChromaSettings) -> None:
-        """Raises InvalidSettings without chromadb, and for an address that is none."""
-        self._connection = _Connection(settings)
+        """Raises InvalidSettings as `ChromaConnection` does."""
+        self._connection = ChromaConnection(settings)
 
     def create(self, collection: str, dimension: int) -> "ChromaStore":
-        """A new, empty collection; one of that name is replaced. Raises VectorStoreUnavailable."""
+        """A new, empty collection; an existing one of that name is replaced. Raises VectorStoreUnavailable."""
         self.drop(collection)
         made = self._connection.call(
             lambda client: client.get_or_create_collection(
@@ -61,18 +69,10 @@ class ChromaServer:
         return ChromaStore(self._connection, made, dimension)
 
     def open(self, collection: str, dimension: int) -> "ChromaStore":
-        """Raises IndexCorrupt when there is no such collection or one of another dimension, VectorStoreUnavailable."""
-        found = self._find(collection)
-        if found is None:
-            raise IndexCorrupt(
-                f"{self._connection.place} has no collection {collection}, which the published index names. Set "
-                "CHROMA_URL to the Chroma that holds it, or index again with --rebuild."
-            )
-        if (found.metadata or {}).get(DIMENSION) != dimension:
-            raise IndexCorrupt(
-                f"Collection {collection} in {self._connection.place} does not hold vectors of dimension {dimension}, "
-                "as the published index does. Index again with --rebuild."
-            )
+        """Open a collection. Raises IndexCorrupt when it is absent or of another dimension, VectorStoreUnavailable."""
+        place, found = self._connection.place, self._find(collection)
+        check_collection(place, "CHROMA_URL", collection, exists=found is not None)
+        check_dimension(place, collection, (found.metadata or {}).get(DIMENSION), dimension)
         return ChromaStore(self._connection, found, dimension)
 
     def serve(self, collection: str, alias: str) -> None:
@@ -84,7 +84,7 @@ class ChromaServer:
         )
 
     def drop(self, collection: str) -> None:
-        """Delete it; an absent one is fine. Raises VectorStoreUnavailable."""
+        """Delete the collection; an absent one is allowed. Raises VectorStoreUnavailable."""
         from chromadb.errors import NotFoundError
 
         def delete(client: Any) -> None:
@@ -124,7 +124,7 @@ class ChromaStore:
 
     accuracy = Accuracy("hnsw", exact=False)
 
-    def __init__(self, connection: "_Connection", collection: Any, dimension: int) -> None:
+    def __init__(self, connection: "ChromaConnection", collection: Any, dimension: int) -> None:
         self.dimension = dimension
         self._connection = connection
         self._collection = collection
@@ -138,13 +138,13 @@ class ChromaStore:
         return np.array(found, np.int64) if found else np.empty(0, np.int64)
 
     def copy(self) -> "ChromaStore":
-        """This store: what is changed in Chroma is changed for everybody."""
+        """This store itself: Chroma has one state of a collection for all clients."""
         return self
 
     def add(self, ids: Ids, vectors: Vectors, folders: Sequence[str]) -> None:
         """Insert rows, or replace those whose id is present; every search sees them afterwards.
 
-        Raises ValueError on what doesn't fit or is no number, VectorStoreUnavailable.
+        Raises ValueError as `check_rows` does, VectorStoreUnavailable.
         """
         check_rows(self.dimension, ids, vectors, folders)
         most = self._connection.call(methodcaller("get_max_batch_size"))
@@ -152,12 +152,12 @@ class ChromaStore:
             rows = {
                 "ids": list(map(str, ids[part].tolist())),
                 "embeddings": vectors[part].astype(np.float32, copy=False),
-                "metadatas": [{FOLDERS: ancestors(folder)} for folder in folders[part]],
+                "metadatas": [{FOLDERS: _every_folder_of(folder)} for folder in folders[part]],
             }
             self._call(methodcaller("upsert", **rows))
 
     def remove(self, ids: Collection[int]) -> int:
-        """Drop rows and return how many there were; absent ids are fine. Raises VectorStoreUnavailable."""
+        """Drop rows and return how many of them existed; absent ids are allowed. Raises VectorStoreUnavailable."""
         wanted, removed = [str(int(row)) for row in ids], 0
         for part in batches(len(wanted), 1):
             names = wanted[part]
@@ -180,7 +180,7 @@ class ChromaStore:
     def search(self, queries: Vectors, k: int, *, folders: Collection[str] = ()) -> list[Hits]:
         """For each query (Q, D) the best `(id, score)`, best first: min(k, eligible) of them.
 
-        Eligible is what lies in or below any of `folders`; no folders means everything.
+        Rows in or below any of `folders` are eligible; without folders, all rows are.
         Raises VectorStoreUnavailable.
         """
         if not len(queries):
@@ -192,7 +192,7 @@ class ChromaStore:
         pairs = zip(found["ids"], found["distances"], strict=True)
         hits = [ranked(map(int, ids), (1.0 - distance for distance in distances), k) for ids, distances in pairs]
         if any(len(each) < k for each in hits) and any(len(each) < min(k, self._count(condition)) for each in hits):
-            # A graph whose eligible rows hang together badly ends early: then they are all scored.
+            # HNSW ends early when few links join the eligible rows. Then all of them are scored.
             pages = self._pages(condition, ["embeddings"])
             rows = ((list(map(int, page["ids"])), np.array(page["embeddings"], np.float32)) for page in pages)
             return search_exactly(queries, k, rows)
@@ -214,54 +214,45 @@ class ChromaStore:
         return self._connection.call(lambda _: act(self._collection))
 
 
-class _Connection:
-    """A client that is made when first needed, with a timeout that chromadb does not know, and errors that are ours."""
+class ChromaConnection:
+    """A client with a timeout, which chromadb does not know, that raises our errors."""
 
     def __init__(self, settings: ChromaSettings) -> None:
+        """Raises InvalidSettings when chromadb is not installed or the address is not an http(s) one."""
         try:
             import chromadb  # noqa: F401
         except ImportError as error:
-            raise InvalidSettings(
-                "VECTOR_STORE=chroma needs chromadb. Install it with `pip install 'image2search[chroma]'`."
-            ) from error
+            raise not_installed("VECTOR_STORE=chroma", "chromadb", "chroma") from error
         parts = urlsplit(settings.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidSettings(f"CHROMA_URL={settings.url} is no address of a server. Use http://host:8001.")
         self.place = f"Chroma at {settings.url}"
         self._settings = settings
-        self._client: Any = None
-        self._lock = threading.Lock()
+        self._client = LazyClient(self._connect)
 
     def call(self, act: Callable[[Any], Result]) -> Result:
-        """`act` on the client; repeated when the connection breaks, which no call minds being."""
+        """Call `act` with the client, and again when the connection breaks: repeating a call does no harm.
+
+        Raises VectorStoreUnavailable.
+        """
         import httpx
         from chromadb.errors import ChromaError
 
-        try:
-            for attempt in range(RETRIES):
-                try:
-                    return act(self._connected())
-                except httpx.TransportError as error:
-                    if isinstance(error, httpx.TimeoutException) or attempt == RETRIES - 1:
-                        raise
-                    time.sleep(RETRY_DELAY_S * 2**attempt)
-        except (httpx.HTTPError, ChromaError, OSError) as error:
-            raise self._unavailable(error) from error
-        raise AssertionError("the last attempt returns or raises")
+        with translated(self.place, (httpx.HTTPError, ChromaError, OSError), REMEDY, _reason):
+            return Retrying(
+                stop=stop_after_attempt(ATTEMPTS),
+                wait=wait_exponential(multiplier=RETRY_DELAY_S),
+                retry=retry_if_exception(_is_broken_connection),
+                reraise=True,
+            )(lambda: act(self._client.at(self._settings.url)))
 
-    def _connected(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                self._client = self._connect()
-            return self._client
-
-    def _connect(self) -> Any:
+    def _connect(self, url: str) -> Any:
         import chromadb
         from chromadb.config import Settings
 
         headers = {"Authorization": f"Bearer {self._settings.token}"} if self._settings.token else {}
-        self._probe(headers)
-        parts = urlsplit(self._settings.url)
+        self._probe(url, headers)
+        parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
             client = chromadb.HttpClient(
@@ -271,28 +262,36 @@ class _Connection:
                 headers=headers,
                 settings=Settings(anonymized_telemetry=False),
             )
-        except ValueError as error:  # chromadb's word for a server that does not answer or refuses
+        except ValueError as error:  # chromadb raises it for a server that does not answer or refuses
             raise OSError(str(error)) from error
         client._server._session.timeout = self._settings.timeout_s
         return client
 
-    def _probe(self, headers: dict[str, str]) -> None:
-        """Ask whether it is there: chromadb's own first questions have no timeout. Raises OSError."""
-        address = f"{self._settings.url.rstrip('/')}/api/v2/heartbeat"
-        request = urllib.request.Request(address, headers=headers)  # noqa: S310 - http(s) by `__init__`
+    def _probe(self, url: str, headers: dict[str, str]) -> None:
+        """Ask whether the server is there: chromadb's own first requests have no timeout. Raises OSError."""
+        request = urllib.request.Request(f"{url.rstrip('/')}/api/v2/heartbeat", headers=headers)  # noqa: S310 - http(s) by `__init__`
         with urllib.request.urlopen(request, timeout=self._settings.timeout_s):  # noqa: S310
             pass
 
-    def _unavailable(self, error: Exception) -> VectorStoreUnavailable:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        return VectorStoreUnavailable(
-            f"{self.place} does not answer, or refuses: {reason or type(error).__name__}. Check that it runs (`chroma "
-            "run`), and that CHROMA_URL and CHROMA_TOKEN are right."
-        )
+
+def _is_broken_connection(error: BaseException) -> bool:
+    """Whether to try again. Not after a timeout: the caller has waited long enough."""
+    import httpx
+
+    return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.TimeoutException)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error.reason) if isinstance(error, urllib.error.URLError) else first_line(error)
+
+
+def _every_folder_of(folder: str) -> list[str]:
+    """Every folder that a row lies in, from the root to its own: `["", "a", "a/b"]`."""
+    return ["", *ancestors_of(folder), folder] if folder else [""]
 
 
 def _is_below(folders: Sequence[str]) -> dict[str, Any] | None:
-    """The rows in or below any of the folders; all of them when there are none."""
+    """The condition for rows in or below any of the folders; None for all rows."""
     conditions: list[dict[str, Any]] = [{FOLDERS: {"$contains": folder}} for folder in folders]
     if len(conditions) > 1:
         return {"$or": conditions}

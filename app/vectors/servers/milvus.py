@@ -1,48 +1,57 @@
 """Vectors in Milvus: a standalone or distributed server by address, or Milvus Lite in a folder.
 
 A row is `id` (int64), `vector` and `folder`. A folder and all below it are two conditions on `folder`: equality, and a
-range of strings, which unlike `like` is exact for every character. What was written is waited for when it is written,
-which takes Milvus about 0.2 s; searches then need not wait for anything but this client's own writes (`Session`).
+range of strings, which unlike `like` is exact for every character. Writing waits until all searches see the rows, which
+takes Milvus about 0.2 s. So a search only has to wait for this client's own writes (`Session`).
 """
 
 import itertools
 import logging
 import os
-import threading
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from app.errors import IndexCorrupt, InvalidSettings, VectorStoreUnavailable
+from app.errors import first_line
 from app.settings import MilvusSettings
 from app.types import Ids, Vectors
 from app.vectors.base import Accuracy
 from app.vectors.rows import BATCH_ROWS, Hits, batches, check_rows, outermost, ranked, search_exactly
 from app.vectors.servers import milvus_lite
+from app.vectors.servers.connection import (
+    LazyClient,
+    check_collection,
+    check_dimension,
+    not_installed,
+    translated,
+)
 
 MAX_K = 16_384
 """Most hits that Milvus returns."""
 
 QUERIES = 16
-"""Searched in one request, so that its answer comes within the timeout."""
+"""Queries in one request, few enough that the answer comes within the timeout."""
 
 MAX_FOLDER_BYTES = 4096
 
 HNSW = {"M": 32, "efConstruction": 256}
 
 EXACT_ROWS = 1000
-"""Folders of up to this many rows are fetched and scored here: HNSW with such a filter, and what stands in for it while
-Milvus builds it, finds too few of them, whatever `ef` says (seen with 2.3.5: 2 of 10)."""
+"""Folders of up to this many rows are fetched and scored here. With so strict a filter Milvus finds too few rows, with
+HNSW as well as before HNSW is built, and `ef` does not help (seen with 2.3.5: 2 of 10)."""
 
 ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 
 LATEST = "Strong"
-"""Consistency of reads that must see every write of everybody."""
+"""Consistency of reads that must see the writes of all clients."""
 
 OWN_WRITES = "Session"
 """Consistency of reads that must see the writes of this client."""
+
+REMEDY = "Check that it runs, and that MILVUS_URI, MILVUS_TOKEN and MILVUS_DATABASE are right."
 
 
 class MilvusServer:
@@ -51,12 +60,15 @@ class MilvusServer:
     engine = "milvus"
 
     def __init__(self, settings: MilvusSettings, recall: float) -> None:
-        """`recall` is what searches are tuned to find of the true nearest. Raises InvalidSettings without pymilvus."""
-        self._connection = _Connection(settings)
+        """`recall` is the share of the true nearest that searches should find.
+
+        Raises InvalidSettings as `MilvusConnection` does.
+        """
+        self._connection = MilvusConnection(settings)
         self._recall = recall
 
     def create(self, collection: str, dimension: int) -> "MilvusStore":
-        """A new, empty collection; one of that name is replaced. Raises VectorStoreUnavailable."""
+        """A new, empty collection; an existing one of that name is replaced. Raises VectorStoreUnavailable."""
         from pymilvus import DataType, MilvusClient
 
         self.drop(collection)
@@ -72,24 +84,17 @@ class MilvusServer:
         return MilvusStore(self._connection, collection, dimension, self._recall)
 
     def open(self, collection: str, dimension: int) -> "MilvusStore":
-        """Raises IndexCorrupt when there is no such collection or one of another dimension, VectorStoreUnavailable."""
-        if not self._connection.call("has_collection", collection):
-            raise IndexCorrupt(
-                f"{self._connection.place} has no collection {collection}, which the published index names. Set "
-                "MILVUS_URI to the Milvus that holds it, or index again with --rebuild."
-            )
+        """Open a collection. Raises IndexCorrupt when it is absent or of another dimension, VectorStoreUnavailable."""
+        place, exists = self._connection.place, self._connection.call("has_collection", collection)
+        check_collection(place, "MILVUS_URI", collection, exists=exists)
         fields = self._connection.call("describe_collection", collection)["fields"]
         found = next((field["params"]["dim"] for field in fields if field["name"] == "vector"), None)
-        if found != dimension:
-            raise IndexCorrupt(
-                f"Collection {collection} in {self._connection.place} holds vectors of dimension {found}, the "
-                f"published index ones of {dimension}. Index again with --rebuild."
-            )
+        check_dimension(place, collection, found, dimension)
         self._connection.call("load_collection", collection)
         return MilvusStore(self._connection, collection, dimension, self._recall)
 
     def serve(self, collection: str, alias: str) -> None:
-        """Let `alias` name the collection, and write out what was filled into it. Raises VectorStoreUnavailable."""
+        """Let `alias` name the collection, and flush the collection to disk. Raises VectorStoreUnavailable."""
         if self._connection.call("has_collection", alias):
             self._connection.call("alter_alias", collection, alias)
         else:
@@ -97,7 +102,7 @@ class MilvusServer:
         self._connection.call("flush", collection)
 
     def drop(self, collection: str) -> None:
-        """Delete it with the aliases that name it; an absent one is fine. Raises VectorStoreUnavailable."""
+        """Delete the collection and its aliases; an absent one is allowed. Raises VectorStoreUnavailable."""
         if self._connection.call("has_collection", collection):
             for alias in self._connection.call("list_aliases", collection)["aliases"]:
                 self._connection.call("drop_alias", alias)
@@ -111,7 +116,7 @@ class MilvusServer:
 class MilvusStore:
     """One collection: cosine search by HNSW, by exact scan in Milvus Lite. Thread-safe, and shared by its copies."""
 
-    def __init__(self, connection: "_Connection", collection: str, dimension: int, recall: float) -> None:
+    def __init__(self, connection: "MilvusConnection", collection: str, dimension: int, recall: float) -> None:
         self.dimension = dimension
         self.accuracy = Accuracy("flat", exact=True) if connection.is_lite else Accuracy("hnsw", exact=False)
         self._connection = connection
@@ -127,13 +132,13 @@ class MilvusStore:
         return np.array(found, np.int64)
 
     def copy(self) -> "MilvusStore":
-        """This store: what is changed in Milvus is changed for everybody."""
+        """This store itself: Milvus has one state of a collection for all clients."""
         return self
 
     def add(self, ids: Ids, vectors: Vectors, folders: Sequence[str]) -> None:
         """Insert rows, or replace those whose id is present; every search sees them afterwards.
 
-        Raises ValueError on what doesn't fit or is no number, VectorStoreUnavailable.
+        Raises ValueError as `check_rows` does, VectorStoreUnavailable.
         """
         check_rows(self.dimension, ids, vectors, folders)
         for part in batches(len(ids), self.dimension):
@@ -143,7 +148,7 @@ class MilvusStore:
         self._wait_for_writes()
 
     def remove(self, ids: Collection[int]) -> int:
-        """Drop rows and return how many there were; absent ids are fine. Raises VectorStoreUnavailable."""
+        """Drop rows and return how many of them existed; absent ids are allowed. Raises VectorStoreUnavailable."""
         wanted, removed = sorted(map(int, ids)), 0
         for part in batches(len(wanted), 1):
             present = [row["id"] for row in self._query(_is_one_of(wanted[part]), ["id"], LATEST)]
@@ -166,7 +171,7 @@ class MilvusStore:
     def search(self, queries: Vectors, k: int, *, folders: Collection[str] = ()) -> list[Hits]:
         """For each query (Q, D) the best `(id, score)`, best first: min(k, eligible) of them, at most MAX_K.
 
-        Eligible is what lies in or below any of `folders`; no folders means everything.
+        Rows in or below any of `folders` are eligible; without folders, all rows are.
         Raises VectorStoreUnavailable.
         """
         k = min(k, MAX_K)
@@ -198,7 +203,7 @@ class MilvusStore:
 
     def _pages(self, condition: str, fields: list[str]) -> Iterator[list[dict[str, Any]]]:
         """All rows that fulfil the condition, by rising id."""
-        if self._connection.is_lite:  # knows no cursors, and no limit
+        if self._connection.is_lite:  # has neither cursors nor a limit
             yield self._query(condition or "id >= 0 or id < 0", fields, LATEST)
             return
         size = BATCH_ROWS if "vector" in fields else MAX_K
@@ -220,7 +225,7 @@ class MilvusStore:
         return int(self._query(condition, ["count(*)"], consistency)[0]["count(*)"])
 
     def _wait_for_writes(self) -> None:
-        """Until every search sees them, also those of other clients, which don't know that they have to wait."""
+        """Wait until every search sees the writes, also searches of other clients, which don't wait themselves."""
         if not self._connection.is_lite:
             self._count("", LATEST)
 
@@ -228,70 +233,47 @@ class MilvusStore:
         return self._connection.call(method, self._collection, *args, **options)
 
 
-class _Connection:
-    """A client that is made when first needed, and whose errors are ours."""
+class MilvusConnection:
+    """A client that raises our errors."""
 
     def __init__(self, settings: MilvusSettings) -> None:
+        """Raises InvalidSettings when pymilvus is not installed."""
         try:
             _import_pymilvus()
         except ImportError as error:
-            raise InvalidSettings(
-                "VECTOR_STORE=milvus needs pymilvus. Install it with `pip install 'image2search[milvus]'`."
-            ) from error
+            raise not_installed("VECTOR_STORE=milvus", "pymilvus", "milvus") from error
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs each error that it raises, with traceback
         self.is_lite = "://" not in settings.uri
         self.place = f"Milvus Lite in {settings.uri}" if self.is_lite else f"Milvus at {settings.uri}"
         self._settings = settings
-        self._clients: dict[str, Any] = {}
-        self._lock = threading.Lock()
+        self._client = LazyClient(self._connect)
 
     def call(self, method: str, *args: Any, **options: Any) -> Any:
-        """Call the client's method; pymilvus repeats within the timeout what fails for want of a connection."""
+        """Call the client's method. After a lost connection pymilvus itself tries again, within the timeout.
+
+        Raises VectorStoreUnavailable.
+        """
         with self.translated():
-            return getattr(self._client(), method)(*args, timeout=self._settings.timeout_s, **options)
+            uri = self._settings.uri
+            address = milvus_lite.address_of(Path(uri)) if self.is_lite else uri
+            return getattr(self._client.at(address), method)(*args, timeout=self._settings.timeout_s, **options)
 
-    def translated(self) -> "_Translated":
-        return _Translated(self.place)
-
-    def _client(self) -> Any:
-        from pymilvus import MilvusClient
-
-        address = milvus_lite.address_of(Path(self._settings.uri)) if self.is_lite else self._settings.uri
-        with self._lock:
-            if address not in self._clients:
-                self._clients = {
-                    address: MilvusClient(
-                        address,
-                        token=self._settings.token,
-                        db_name=self._settings.database,
-                        timeout=self._settings.timeout_s,
-                    )
-                }
-            return self._clients[address]
-
-
-class _Translated:
-    """Lets the errors of Milvus and of its transport out as VectorStoreUnavailable."""
-
-    def __init__(self, place: str) -> None:
-        self._place = place
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+    def translated(self) -> AbstractContextManager[None]:
+        """Raise the errors of Milvus and of its transport as VectorStoreUnavailable."""
         import grpc
         from pymilvus.exceptions import MilvusException
 
-        if isinstance(error, (MilvusException, grpc.RpcError, grpc.FutureTimeoutError)):
-            raise VectorStoreUnavailable(
-                f"{self._place} does not answer, or refuses: {_reason(error)}. Check that it runs, and that "
-                "MILVUS_URI, MILVUS_TOKEN and MILVUS_DATABASE are right."
-            ) from error
+        return translated(self.place, (MilvusException, grpc.RpcError, grpc.FutureTimeoutError), REMEDY, _reason)
+
+    def _connect(self, address: str) -> Any:
+        from pymilvus import MilvusClient
+
+        settings = self._settings
+        return MilvusClient(address, token=settings.token, db_name=settings.database, timeout=settings.timeout_s)
 
 
 def _import_pymilvus() -> None:
-    """With MILVUS_URI empty meanwhile: pymilvus reads it too, for a default that we don't use, and dies of a folder."""
+    """Import with an empty MILVUS_URI: pymilvus reads it for a default that we don't use, and fails for a folder."""
     uri = os.environ.get("MILVUS_URI")
     os.environ["MILVUS_URI"] = ""
     try:
@@ -303,8 +285,8 @@ def _import_pymilvus() -> None:
 
 
 def _reason(error: BaseException) -> str:
-    said = getattr(error, "message", None) or (error.details() if hasattr(error, "details") else str(error))
-    return str(said or type(error).__name__).rstrip(".")
+    said = getattr(error, "message", None) or (error.details() if hasattr(error, "details") else "")
+    return str(said or first_line(error)).rstrip(".")
 
 
 def _batch(rows: Sequence[dict[str, Any]]) -> tuple[list[int], Vectors]:
@@ -313,7 +295,7 @@ def _batch(rows: Sequence[dict[str, Any]]) -> tuple[list[int], Vectors]:
 
 
 def _ef(recall: float) -> int:
-    """Candidates that HNSW keeps: measured on clustered vectors, folders that follow the clusters included."""
+    """Candidates that HNSW keeps: measured on clustered vectors, with folders that follow the clusters."""
     return 256 if recall <= 0.95 else 512 if recall <= 0.98 else 1024
 
 
@@ -322,9 +304,9 @@ def _is_one_of(ids: Sequence[int]) -> str:
 
 
 def _is_below(folders: Sequence[str]) -> str:
-    """The rows in or below any of the folders; all of them when there are none.
+    """The condition for rows in or below any of the folders; empty for all rows.
 
-    What is below `a/b` lies between `a/b/` and `a/b0`, as `0` follows `/` in every order of strings.
+    Every folder below `a/b` lies between `a/b/` and `a/b0`, as `0` follows `/` in every order of strings.
     """
     if not folders:
         return ""
@@ -333,7 +315,7 @@ def _is_below(folders: Sequence[str]) -> str:
 
 
 def _any(conditions: Sequence[str]) -> str:
-    """Their disjunction as a balanced tree: Milvus refuses a chain of some dozens for its depth."""
+    """One `or` of all conditions, as a balanced tree: Milvus refuses a chain of some dozens as too deep."""
     if len(conditions) == 1:
         return conditions[0]
     middle = len(conditions) // 2

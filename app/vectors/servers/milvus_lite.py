@@ -1,8 +1,8 @@
 """Milvus Lite: a folder on this disk, served by one process to itself and to every other process of this machine.
 
-Milvus Lite lets one process open its data. That process listens on a port of its own, which it writes beside the data,
-so that the service and the index runs that it starts can work with the same folder. When it ends, the next one that
-asks takes over.
+Only one process can open the data of Milvus Lite. That process listens on a port and writes its address beside the
+data, so the service and its index runs can use the same folder. When it ends, the next process that needs the folder
+serves it.
 """
 
 import atexit
@@ -13,20 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidSettings, VectorStoreUnavailable
+from app.vectors.servers.connection import not_installed
 
 log = logging.getLogger(__name__)
 
 ADDRESS_FILE = "ADDRESS"
 
 _served: dict[Path, tuple[Any, Any, str]] = {}
-"""By folder: gRPC server, database and address, of those that this process serves."""
+"""The folders that this process serves: gRPC server, database and address of each."""
 _lock = threading.Lock()
 
 
 def address_of(folder: Path) -> str:
-    """Where the folder is served, by this process from now on if nobody else does.
+    """The address at which the folder is served; this process serves it if no other one does.
 
-    Raises VectorStoreUnavailable, InvalidSettings for what can't be a folder of Milvus Lite.
+    Raises VectorStoreUnavailable, and InvalidSettings when it can't be a folder of Milvus Lite.
     """
     folder = folder.absolute()
     with _lock:
@@ -36,7 +37,7 @@ def address_of(folder: Path) -> str:
 
 
 def release(folder: Path) -> None:
-    """Stop serving it, if this process does."""
+    """Stop serving the folder, if this process serves it."""
     with _lock:
         served = _served.pop(folder.absolute(), None)
     if served:
@@ -53,10 +54,8 @@ def _serve(folder: Path) -> str | None:
         from milvus_lite.adapter.grpc.server import start_server_in_thread
         from milvus_lite.exceptions import DataDirLockedError
     except ImportError as error:
-        raise InvalidSettings(
-            f"MILVUS_URI={folder} needs Milvus Lite. Install it with `pip install 'image2search[milvus]'`, or set the "
-            "address of a Milvus server."
-        ) from error
+        otherwise = ", or set the address of a Milvus server"
+        raise not_installed(f"MILVUS_URI={folder}", "Milvus Lite", "milvus", otherwise) from error
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         server, database, port = start_server_in_thread(str(folder))

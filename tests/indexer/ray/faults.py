@@ -1,4 +1,4 @@
-"""What Ray's workers make a store and a model of in tests: cheap ones, with the faults that a test asks for."""
+"""The parts of Ray's workers in tests: a cheap store and model, with the faults that a test asks for."""
 
 import os
 import signal
@@ -15,8 +15,9 @@ from app.models.base import Embedder
 from app.pictures.decoding import Picture, decode_image
 from app.settings import ImageSettings
 from app.storage.base import ObjectStore, StoredObject
+from app.storage.local import LocalStore
 from app.types import ModelIdentity, Vectors
-from indexer.ray.workers import Recipe
+from indexer.ray.workers import WorkerParts
 from tests.support.catalogs import DIMENSION, MODEL
 from tests.support.stores import WrappedStore
 
@@ -25,10 +26,10 @@ PATIENCE_S = 120
 
 @dataclass(frozen=True)
 class Faults:
-    """Keys and pictures over which something happens. Pictures are known by their width."""
+    """What goes wrong, and over which keys or pictures. Pictures are known by their width."""
 
     folder: Path
-    """Where what happened once is noted."""
+    """Where a fault that happens only once is noted."""
     dies_reading_once: str = ""
     dies_embedding_once: int = 0
     dies_embedding: int = 0
@@ -41,11 +42,11 @@ class Faults:
 
 
 @dataclass(frozen=True)
-class FaultyRecipe(Recipe):
+class FaultyParts(WorkerParts):
     faults: Faults
 
     def open_store(self) -> ObjectStore:
-        return FaultyStore(super().open_store(), self.faults)
+        return FaultyStore(LocalStore.from_url(self.settings.storage.url), self.faults)
 
     def load_embedder(self) -> Embedder:
         if not self.faults.loads:
@@ -92,7 +93,7 @@ class FaultyEmbedder:
         rows = np.stack([np.asarray(image, np.float32).ravel()[:DIMENSION] + 1 for image in images])
         return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
-    def read(self, data: bytes, limits: ImageSettings) -> Picture:
+    def read_picture(self, data: bytes, limits: ImageSettings) -> Picture:
         return decode_image(data, limits)
 
 
@@ -109,5 +110,5 @@ def _die() -> None:
 def _wait_for(gate: Path) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not gate.exists():
-        assert time.monotonic() < deadline, "nobody opened the gate"
+        assert time.monotonic() < deadline, "the test did not open the gate"
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The Ray engine on a real cluster of two CPUs: the plain engine's result, whoever is killed on the way."""
+"""The executor on Ray, on a real cluster of two CPUs: the local executor's result, also when workers are killed."""
 
 import json
 import os
@@ -15,25 +15,28 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from app.catalog.catalog import Catalog
-from app.catalog.changes import Snapshot
+from app.bootstrap import Parts
+from app.catalog.snapshot import Snapshot
 from app.errors import AppError, InvalidSettings, ModelUnavailable, StorageUnavailable
-from app.settings import IndexSettings, ModelSettings
+from app.indexing.messages import Report
+from app.models.lazy import LazyEmbedder
+from app.settings import IndexSettings, ModelSettings, StorageSettings
 from app.storage.base import StoredObject
 from app.storage.local import LocalStore
 from app.types import image_id_of, row_id
 from indexer.cli import make_app
-from indexer.executor import Model, Parts
+from indexer.executor import MakeExecutor
+from indexer.local_executor import LocalExecutor
+from indexer.plan import Options
 from indexer.progress import SilentProgress
-from indexer.ray import executor as ray_engine
-from indexer.ray.executor import RayEngine, embedding_pool
-from indexer.ray.workers import EmbedStage, ReadStage, packed, unpacked
-from indexer.report import Report
-from indexer.run import Options, run_index
-from tests.indexer.picture_collection import png, some_settings
-from tests.indexer.ray.faults import Faults, FaultyEmbedder, FaultyRecipe
-from tests.indexer.ray.gated_indexer import WIDTH
-from tests.support.catalogs import MODEL
+from indexer.ray import executor
+from indexer.ray.executor import embedding_pool, ray_executor, start_ray, stop_ray
+from indexer.ray.workers import EmbedStage, ReadStage, pack, unpack
+from indexer.run import run_index
+from tests.indexer.picture_collection import CountedStop, png, some_settings
+from tests.indexer.ray.faults import Faults, FaultyEmbedder, FaultyParts
+from tests.indexer.ray.gated_indexer import LEAVING_S, WIDTH
+from tests.support.catalogs import MODEL, catalog_on
 from tests.support.stores import WrappedStore
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -60,19 +63,13 @@ def cluster() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def connection(cluster: str) -> Iterator[None]:
-    """One connection for many runs: Ray starts new workers for each, which takes longer than all that they do."""
+def connected(cluster: str) -> Iterator[None]:
+    """One connection for many runs: Ray starts new workers for each connection, which takes longer than the runs."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("RAY_ADDRESS", cluster)
-        ray_engine._start_ray(FaultyRecipe(some_settings("s3://unused"), Faults(Path())))
+        start_ray(StorageSettings(url="s3://unused"))
     yield
-    ray_engine._stop_ray()
-
-
-@pytest.fixture
-def joined(connection: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_engine, "_start_ray", lambda recipe: None)
-    monkeypatch.setattr(ray_engine, "_stop_ray", lambda: None)
+    stop_ray()
 
 
 @dataclass
@@ -108,16 +105,18 @@ class Bucket:
         stop: Callable[[], bool] = lambda: False,
     ) -> Report:
         used = store or self.store
-        model = Model(lambda: MODEL.fingerprint, lambda _: FaultyEmbedder(Faults(self.faults.folder)))
-        parts = Parts(self.settings, used, Catalog(used, self.settings.index), model)
+        model = LazyEmbedder(
+            lambda: MODEL.fingerprint, lambda _: FaultyEmbedder(Faults(self.faults.folder, refuses=self.faults.refuses))
+        )
+        parts = Parts(self.settings, used, catalog_on(used, self.settings.index), model)
+        make_executor: MakeExecutor = LocalExecutor
         if engine == "ray":
-            ray = RayEngine(FaultyRecipe(self.settings, self.faults))
-            parts = Parts(parts.settings, parts.store, parts.catalog, parts.model, ray)
+            make_executor = ray_executor(FaultyParts(self.settings, self.faults))
         self.progress.done.clear()
-        return run_index(parts, options, self.progress, stop)
+        return run_index(parts, options, self.progress, CountedStop(stop), make_executor)
 
     def snapshot(self) -> Snapshot:
-        snapshot = Catalog(self.store, self.settings.index).load()
+        snapshot = catalog_on(self.store, self.settings.index).load()
         assert snapshot is not None
         return snapshot
 
@@ -165,41 +164,33 @@ def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: py
 
 
 def test_the_command_line_gives_the_plain_engines_result_and_report(
-    joined: None, tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+    connected: None, tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A first run, and one over new, changed, moved, copied, broken, gone and unchanged pictures."""
+    """After a run on this machine, one over new, changed, moved, copied, broken, gone and unchanged pictures.
+
+    First runs are compared below, with cheap models.
+    """
     stores = {}
     monkeypatch.setenv("MODEL", str(model_folder))
     monkeypatch.setenv("INDEX_BATCH_SIZE", "4")
 
-    def run(engine: str) -> dict[str, Any]:
-        monkeypatch.setenv("STORAGE_URL", f"file://{tmp_path}/{engine}")
+    def run(folder: str, engine: str) -> dict[str, Any]:
+        monkeypatch.setenv("STORAGE_URL", f"file://{tmp_path}/{folder}")
         result = CliRunner().invoke(make_app(), ["--engine", engine])
         assert result.exit_code == 0, result.output
         report: dict[str, Any] = json.loads(result.stdout)
         return report
 
-    def compare() -> dict[str, Any]:
-        ours, theirs = run("ray"), run("plain")
-        assert comparable(ours) == comparable(theirs)
-        ours_loaded, theirs_loaded = (Catalog(stores[name], IndexSettings()).load() for name in ("ray", "plain"))
-        assert ours_loaded is not None
-        assert theirs_loaded is not None
-        assert_same_index(ours_loaded, theirs_loaded)
-        return ours
-
-    for engine in ("ray", "plain"):
-        (tmp_path / engine).mkdir()
-        store = stores[engine] = LocalStore(tmp_path / engine)
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+        store = stores[name] = LocalStore(tmp_path / name)
         for seed in range(20):
             store.put(f"nature/{seed:02}.png", png(seed, (30 + seed, 20)))
         for copy in range(5):
             store.put(f"copies/{copy}.png", png(3, (33, 20)))
             store.put(f"broken/{copy}.jpg", b"\xff\xd8\xff no jpeg")
-    first = compare()
-    assert (first["added"], first["embedded"], first["reused"], len(first["skipped"])) == (25, 20, 5, 5)
-
-    for store in stores.values():
+        first = run(name, "plain")
+        assert (first["added"], first["embedded"], first["reused"], len(first["skipped"])) == (25, 20, 5, 5)
         store.put("nature/00.png", png(50))
         store.put("animals/moved.png", store.get("nature/01.png").data)
         store.delete("nature/01.png")
@@ -209,11 +200,19 @@ def test_the_command_line_gives_the_plain_engines_result_and_report(
         store.put("new/c.png", png(3, (33, 20)))
         store.put("nature/05.png", b"no picture any more")
         store.put("broken/0.jpg", png(61))
-    second = compare()
+        store.put("broken/new.jpg", b"\xff\xd8\xff no other jpeg")
+        store.put("broken/newer.jpg", b"\xff\xd8\xff no other jpeg")
+    second = run("ours", "ray")
+    assert comparable(second) == comparable(run("theirs", "plain"))
     assert (second["changed"], second["moved"], second["embedded"], second["reused"]) == (1, 1, 3, 3)
+    assert len(second["skipped"]) == 7
+    ours, theirs = (catalog_on(stores[name], IndexSettings()).load() for name in ("ours", "theirs"))
+    assert ours is not None
+    assert theirs is not None
+    assert_same_index(ours, theirs)
 
 
-def test_a_rebuild_embeds_everything_again_as_the_plain_engine_does(joined: None, tmp_path: Path) -> None:
+def test_a_rebuild_embeds_everything_again_as_the_plain_engine_does(connected: None, tmp_path: Path) -> None:
     ours, theirs = Bucket(tmp_path / "ours"), Bucket(tmp_path / "theirs")
     for bucket in (ours, theirs):
         some_pictures(bucket.store, 9)
@@ -225,24 +224,45 @@ def test_a_rebuild_embeds_everything_again_as_the_plain_engine_does(joined: None
     assert_same_index(ours.snapshot(), theirs.snapshot())
 
 
-def test_a_killed_worker_costs_no_picture(joined: None, tmp_path: Path) -> None:
-    ours = Bucket(tmp_path / "ours", dies_reading_once="07.png", dies_embedding_once=12 + 15)
-    theirs = Bucket(tmp_path / "theirs")
+def test_a_killed_worker_costs_no_picture_a_refused_one_is_named_and_one_that_is_gone_is_gone(
+    connected: None, tmp_path: Path
+) -> None:
+    """All in one first run, whose result is the local executor's, and whose batches go on."""
+
+    class ListingMore(WrappedStore):
+        def list(self, prefix: str = "", *, start_after: str = "") -> Any:
+            for info in list(self.inner.list(prefix, start_after=start_after)):
+                if info.key == "02.png":
+                    self.inner.delete(info.key)
+                yield info
+
+    ours = Bucket(tmp_path / "ours", dies_reading_once="07.png", dies_embedding_once=12 + 15, refuses=12 + 5)
+    theirs = Bucket(tmp_path / "theirs", refuses=12 + 5)
     for bucket in (ours, theirs):
         some_pictures(bucket.store)
         bucket.store.put("copy.png", png(15, (12 + 15, 9)))
+        bucket.store.put("refused copy.png", png(5, (12 + 5, 9)))
+        for name in ("broken.jpg", "equally broken.jpg"):
+            bucket.store.put(name, b"\xff\xd8\xff no jpeg")
 
-    report = ours.run("ray")
+    report = ours.run("ray", store=ListingMore(ours.store))
 
     assert (tmp_path / "died-reading").exists()
     assert (tmp_path / "died-embedding").exists()
-    assert comparable(report) == comparable(theirs.run("plain"))
-    assert (report.added, report.failed, report.embedded) == (25, (), 24)
+    assert comparable(report) == comparable(theirs.run("plain", store=ListingMore(theirs.store)))
+    assert [(picture.key, picture.reason) for picture in report.failed] == [
+        ("05.png", "The model can't embed it: no such picture"),
+        ("refused copy.png", "The model can't embed it: no such picture"),
+    ]
+    assert (report.added, report.embedded, report.vanished, len(report.skipped)) == (23, 22, 1, 2)
     assert_same_index(ours.snapshot(), theirs.snapshot())
-    assert ours.progress.done["indexing"] == 25
+    assert ours.progress.done["indexing"] == 28
 
 
-def test_pictures_over_which_every_worker_dies_are_given_up_and_named(joined: None, tmp_path: Path) -> None:
+def test_pictures_over_which_every_worker_dies_are_given_up_and_named(
+    connected: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "MAX_ATTEMPTS", 1)
     bucket = Bucket(tmp_path / "bucket", dies_embedding=12 + 5)
     some_pictures(bucket.store, 12)
     report = bucket.run("ray")
@@ -251,28 +271,6 @@ def test_pictures_over_which_every_worker_dies_are_given_up_and_named(joined: No
     assert len(failed) <= bucket.settings.index.batch_size
     assert bucket.indexed() == {f"{seed:02}.png" for seed in range(12)} - failed.keys()
     assert report.added == 12 - len(failed)
-
-
-def test_a_picture_that_the_model_refuses_is_named_one_that_is_gone_is_gone_and_the_batch_goes_on(
-    joined: None, tmp_path: Path
-) -> None:
-    class ListingMore(WrappedStore):
-        def list(self, prefix: str = "", *, start_after: str = "") -> Any:
-            for info in list(self.inner.list(prefix, start_after=start_after)):
-                if info.key == "02.png":
-                    self.inner.delete(info.key)
-                yield info
-
-    bucket = Bucket(tmp_path / "bucket", refuses=12 + 5)
-    some_pictures(bucket.store, 12)
-    bucket.store.put("copy.png", png(5, (12 + 5, 9)))
-    report = bucket.run("ray", store=ListingMore(bucket.store))
-    assert [(problem.key, problem.reason) for problem in report.failed] == [
-        ("05.png", "The model can't embed it: no such picture"),
-        ("copy.png", "The model can't embed it: no such picture"),
-    ]
-    assert report.added == report.embedded == 10
-    assert report.vanished == 1
 
 
 @pytest.mark.parametrize(
@@ -284,7 +282,7 @@ def test_a_picture_that_the_model_refuses_is_named_one_that_is_gone_is_gone_and_
     ids=["another model", "no pictures"],
 )
 def test_workers_that_are_set_up_wrongly_end_the_run(
-    joined: None, tmp_path: Path, faults: dict[str, Any], error: type[AppError], words: str
+    connected: None, tmp_path: Path, faults: dict[str, Any], error: type[AppError], words: str
 ) -> None:
     bucket = Bucket(tmp_path / "bucket", **faults)
     some_pictures(bucket.store, 4)
@@ -295,14 +293,14 @@ def test_workers_that_are_set_up_wrongly_end_the_run(
 def test_a_worker_without_a_model_says_so(tmp_path: Path) -> None:
     bucket = Bucket(tmp_path / "bucket", loads=False)
     some_pictures(bucket.store, 1)
-    recipe = FaultyRecipe(bucket.settings, bucket.faults)
-    read = ReadStage(recipe, recipe.picture_reader(), lambda contents: [True] * len(contents))
-    (parcel,) = unpacked(EmbedStage(recipe, lambda key: True)(read(packed(bucket.store.list()))))
-    assert isinstance(parcel.error, ModelUnavailable)
-    assert str(parcel.error) == "This worker has no model."
+    parts = FaultyParts(bucket.settings, bucket.faults)
+    read = ReadStage(parts, parts.picture_reader(), lambda contents: [True] * len(contents))
+    (result,) = unpack(EmbedStage(parts, lambda key: True)(read(pack(bucket.store.list()))))
+    assert isinstance(result.error, ModelUnavailable)
+    assert str(result.error) == "This worker has no model."
 
 
-def test_storage_that_goes_down_ends_the_run(joined: None, tmp_path: Path) -> None:
+def test_storage_that_goes_down_ends_the_run(connected: None, tmp_path: Path) -> None:
     class DownAfterListing(WrappedStore):
         def list(self, prefix: str = "", *, start_after: str = "") -> Any:
             yield from list(self.inner.list(prefix, start_after=start_after))
@@ -318,7 +316,10 @@ def test_storage_that_goes_down_ends_the_run(joined: None, tmp_path: Path) -> No
         bucket.run("ray", store=DownAfterListing(bucket.store))
 
 
-def test_stopped_it_publishes_what_is_done_and_the_next_run_goes_on(joined: None, tmp_path: Path) -> None:
+def test_stopped_it_publishes_what_is_done_and_the_next_run_goes_on(
+    connected: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "LEAVING_S", LEAVING_S)
     bucket = Bucket(tmp_path / "bucket", waits_for_gate=12 + 23)
     some_pictures(bucket.store)
     report = bucket.run("ray", stop=lambda: bucket.progress.done.get("indexing", 0) > 0)
@@ -381,10 +382,10 @@ def test_on_a_ray_of_its_own_a_signal_publishes_what_is_done_and_no_process_stay
     await_true(lambda: not started & running(), lambda: f"left behind: {started & running()}")
 
 
-def test_what_ray_has_to_say_of_its_workers_is_not_printed_into_the_report() -> None:
+def test_what_ray_says_of_its_workers_is_not_printed_into_the_report() -> None:
     told = """
-from indexer.ray.executor import RayEngine
-RayEngine(None)
+from indexer.ray.executor import ray_executor
+ray_executor(None)
 from ray._private.worker import print_to_stdstream  # as its thread for errors does
 print_to_stdstream({"lines": ["Task failed", ""], "pid": "raylet", "is_err": False}, ignore_prefix=False)
 """

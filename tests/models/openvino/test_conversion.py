@@ -1,4 +1,4 @@
-"""Models are converted to OpenVINO once, compared with PyTorch, and kept; what is damaged is made again."""
+"""Models are converted to OpenVINO once, compared with PyTorch, and kept. Damaged conversions are made again."""
 
 import json
 import logging
@@ -10,21 +10,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from app.errors import ModelUnavailable
-from app.models import choose as runtimes
+from app.models import choose
 from app.models.agreement import sample_pictures
 from app.models.artifacts import MANIFEST
 from app.models.choose import MEASURED, load_embedder
 from app.models.embedder import DualEncoder
-from app.models.openvino import tracing
-from app.models.openvino.conversion import NotConvertible
-from app.models.original import Original
+from app.models.hugging_face import SourceModel
+from app.models.openvino.core import NotConvertible
 from app.settings import ModelSettings
 
 Load = Callable[..., DualEncoder]
+
+
+@pytest.fixture(autouse=True)
+def no_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same CPU everywhere: without bfloat16, unless a test says otherwise."""
+    monkeypatch.setattr(choose, "can_bfloat16", lambda: False)
 
 
 @pytest.fixture
@@ -39,31 +43,23 @@ def load(tmp_path: Path) -> Load:
     return load
 
 
-@pytest.fixture(scope="module")
-def a_cache(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One in which `tiny_clip` was converted."""
-    cache = tmp_path_factory.mktemp("converted")
-    load_embedder(ModelSettings(name=str(tiny_clip), device="cpu", cache=cache))
-    return cache
-
-
 @pytest.fixture
-def converted(tmp_path: Path, a_cache: Path) -> Path:
+def converted(tmp_path: Path, converted_cache: Path) -> Path:
     """The folder of the converted model in a cache of the test's own."""
-    (folder,) = shutil.copytree(a_cache, tmp_path / "cache").glob("openvino/*")
+    (folder,) = shutil.copytree(converted_cache, tmp_path / "cache").glob("openvino/*")
     return folder
 
 
 @pytest.fixture
-def no_conversion(monkeypatch: pytest.MonkeyPatch) -> list[Original]:
-    """Models whose PyTorch weights were read since."""
-    asked: list[Original] = []
-    monkeypatch.setattr(Original, "load_model", asked.append)
+def no_conversion(monkeypatch: pytest.MonkeyPatch) -> list[SourceModel]:
+    """Collects the models whose PyTorch weights the test reads."""
+    asked: list[SourceModel] = []
+    monkeypatch.setattr(SourceModel, "load_network", asked.append)
     return asked
 
 
 def test_a_converted_model_is_loaded_without_its_pytorch_weights(
-    converted: Path, tiny_clip: Path, load: Load, no_conversion: list[Original]
+    converted: Path, tiny_clip: Path, load: Load, no_conversion: list[SourceModel]
 ) -> None:
     embedder = load(tiny_clip)
     assert (embedder.identity.runtime, embedder.identity.precision) == ("openvino-cpu", "fp32")
@@ -96,12 +92,12 @@ def test_a_damaged_or_foreign_conversion_is_not_trusted(
         (converted / MANIFEST).write_text(json.dumps(manifest | {"openvino": "2020.1"}))
     else:
         (converted / MANIFEST).write_text(json.dumps(manifest | {"fingerprint": "0" * 32}))
-    monkeypatch.setattr(Original, "load_model", _say_that_it_converts)
+    monkeypatch.setattr(SourceModel, "load_network", _say_that_it_converts)
     with pytest.raises(ModelUnavailable, match="converts again"):
         load(tiny_clip)
 
 
-def _say_that_it_converts(original: Original) -> None:
+def _say_that_it_converts(source: SourceModel) -> None:
     raise ModelUnavailable("It converts again.")
 
 
@@ -124,7 +120,7 @@ def test_a_model_that_openvino_cannot_run_stays_with_pytorch_and_says_so(
     with caplog.at_level(logging.WARNING, "app"):
         assert load(tiny_siglip2).identity.runtime == "torch-cpu"
     assert "runs on PyTorch, not on the faster OpenVINO: its image tower gives other vectors there" in caplog.text
-    monkeypatch.setattr(tracing, "trace_tower", None)  # what was found out is remembered
+    monkeypatch.setattr("app.models.openvino.tracing.trace_tower", None)  # the cache remembers the reason
     caplog.clear()
     with caplog.at_level(logging.WARNING, "app"):
         assert load(tiny_siglip2).identity.runtime == "torch-cpu"
@@ -134,6 +130,10 @@ def test_a_model_that_openvino_cannot_run_stays_with_pytorch_and_says_so(
 
 
 def test_a_conversion_that_fails_leaves_logging_as_it_was() -> None:
+    import torch
+
+    from app.models.openvino import tracing
+
     root = logging.getLogger()
     before = root.level, list(root.filters), list(root.handlers)
 
@@ -147,7 +147,11 @@ def test_a_conversion_that_fails_leaves_logging_as_it_was() -> None:
 
 
 def test_of_two_conversions_in_a_process_one_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else the second would take for the root logger's own state what the first has made of it."""
+    """Each restores the root logger as it found it, so the second must not start while the first has changed it."""
+    import torch
+
+    from app.models.openvino import tracing
+
     at_work, seen, second_came = 0, [], threading.Event()
 
     def convert(*args: Any, **options: Any) -> Any:
@@ -174,14 +178,16 @@ def test_of_two_conversions_in_a_process_one_waits(monkeypatch: pytest.MonkeyPat
 
 
 def test_of_two_processes_that_convert_at_once_one_is_enough(
-    a_cache: Path, tiny_clip: Path, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+    converted_cache: Path, tiny_clip: Path, tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one finishes while this one is at work."""
+    from app.models.openvino import tracing
+
     real = tracing.trace_tower
 
     def trace_slowly(model: Any, kind: str, inputs: Any) -> Any:
         if kind == "image":
-            shutil.copytree(a_cache, tmp_path / "cache", dirs_exist_ok=True)
+            shutil.copytree(converted_cache, tmp_path / "cache", dirs_exist_ok=True)
         return real(model, kind, inputs)
 
     monkeypatch.setattr(tracing, "trace_tower", trace_slowly)
@@ -191,7 +197,7 @@ def test_of_two_processes_that_convert_at_once_one_is_enough(
 
 @pytest.mark.usefixtures("converted")
 def test_an_index_runs_pictures_have_the_vectors_of_a_query(tiny_clip: Path, tmp_path: Path) -> None:
-    """Its model takes several pictures at a time, each on cores of its own."""
+    """An index run gives each core its own picture; the vectors must not change by that."""
     settings = ModelSettings(name=str(tiny_clip), device="cpu", cache=tmp_path / "cache")
     alone, together = load_embedder(settings), load_embedder(settings, for_batches=True)
     for count in (1, 2, 3, 16):
@@ -210,8 +216,8 @@ def test_a_cache_that_cannot_be_written_is_an_error_that_says_so(tiny_clip: Path
 def test_bfloat16_is_taken_where_the_cpu_has_it_and_vectors_keep(
     converted: Path, tiny_clip: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a CPU without it OpenVINO computes in float32 all the same, so that this runs everywhere."""
-    monkeypatch.setattr(runtimes, "can_bfloat16", lambda: True)
+    """On a CPU without bfloat16 OpenVINO computes in float32 instead, so this test runs everywhere."""
+    monkeypatch.setattr(choose, "can_bfloat16", lambda: True)
     identity = load(tiny_clip).identity
     assert identity.precision == "bf16"
     assert identity.agreement == json.loads((converted / MEASURED).read_text())["bf16"] > 0.995
@@ -221,7 +227,7 @@ def test_bfloat16_is_taken_where_the_cpu_has_it_and_vectors_keep(
 def test_bfloat16_that_would_change_the_vectors_is_left_alone(
     converted: Path, tiny_clip: Path, load: Load, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(runtimes, "can_bfloat16", lambda: True)
+    monkeypatch.setattr(choose, "can_bfloat16", lambda: True)
     (converted / MEASURED).write_text('{"bf16": 0.99}')
     with caplog.at_level(logging.WARNING, "app"):
         assert load(tiny_clip).identity.precision == "fp32"
@@ -236,14 +242,14 @@ def test_bfloat16_that_would_change_the_vectors_is_left_alone(
 def test_bfloat16_that_the_cpu_lacks_is_an_error(
     converted: Path, tiny_clip: Path, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtimes, "can_bfloat16", lambda: False)
+    monkeypatch.setattr(choose, "can_bfloat16", lambda: False)
     with pytest.raises(ModelUnavailable, match=r"this CPU does not multiply bfloat16 .* Set PRECISION=auto"):
         load(tiny_clip, precision="bf16")
     assert load(tiny_clip).identity.precision == "fp32"
 
 
 def test_the_demo_model_gives_the_vectors_of_pytorch() -> None:
-    """Converted in the cache of the test run, where other tests find it."""
+    """Uses the cache of the whole test run, so that other tests find the conversion."""
     ours, theirs = (load_embedder(ModelSettings(device="cpu", runtime=runtime)) for runtime in ("openvino", "torch"))
     texts = ["two red apples on the grass", "cat", "ein Segelboot bei Nacht " * 9]
     pictures = [*sample_pictures(), Image.new("RGB", (1, 700), "teal")]
@@ -254,7 +260,7 @@ def test_the_demo_model_gives_the_vectors_of_pytorch() -> None:
         assert (left * right).sum(axis=1).min() > 0.99999
 
 
-def test_openvino_tells_nobody_about_its_use() -> None:
+def test_openvino_sends_no_reports_about_its_use() -> None:
     import sys
 
     assert sys.modules["openvino_telemetry"] is None

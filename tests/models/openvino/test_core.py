@@ -1,4 +1,4 @@
-"""What comes of a process that made and dropped several things of OpenVINO's, when it is told to stop."""
+"""A process that made and deleted several OpenVINO objects still stops in order when a signal tells it to."""
 
 import subprocess
 import sys

@@ -1,33 +1,35 @@
-"""Behind the last attention a tower works on the token that it answers with, and on no other; its vectors stay."""
+"""After the last attention a tower computes only the token that it pools, and its vectors stay the same."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
 
 from app.models.agreement import TEXTS, sample_pictures
 from app.models.base import ModelInputs
 from app.models.checkpoint import find_checkpoint
+from app.models.hugging_face import SourceModel
 from app.models.openvino.core import CORE
 from app.models.openvino.pooling import pool_early
-from app.models.openvino.tracing import trace_tower
-from app.models.original import Original
 from app.settings import ModelSettings
 from app.types import Vectors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
 
 WIDTH, TOKENS = 8, 5
 
 
 def run(network: Any, inputs: ModelInputs) -> Vectors:
-    """In float32."""
+    """The tower's vectors, computed in float32."""
     rows = CORE.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0]
     return np.array(rows)
 
 
 def is_for_one_token(network: Any, kind: str, name: str = "") -> list[bool]:
-    """Of each operation of a kind, with that in its name."""
+    """For each operation of this kind whose name contains `name`: whether it computes one token only."""
     return [
         node.output(0).get_partial_shape()[1] == 1
         for node in network.get_ordered_ops()
@@ -48,10 +50,12 @@ def is_for_one_token(network: Any, kind: str, name: str = "") -> list[bool]:
 def test_the_last_feed_forward_is_for_one_token(
     request: pytest.FixtureRequest, model: str, kind: str, feed_forward: str
 ) -> None:
-    original = Original(find_checkpoint(ModelSettings(name=str(request.getfixturevalue(model)))))
-    prepare = original.prepare
+    from app.models.openvino.tracing import trace_tower
+
+    source = SourceModel(find_checkpoint(ModelSettings(name=str(request.getfixturevalue(model)))))
+    prepare = source.prepare
     inputs = prepare.texts(TEXTS) if kind == "text" else prepare.images(sample_pictures())
-    network = trace_tower(original.load_model().eval(), kind, inputs)
+    network = trace_tower(source.load_network().eval(), kind, inputs)
     before = run(network, inputs)
     pool_early(network)
     first, last = (is_for_one_token(network, "MatMul", feed_forward.format(layer)) for layer in (0, 1))
@@ -61,19 +65,29 @@ def test_the_last_feed_forward_is_for_one_token(
     np.testing.assert_allclose(run(network, inputs), before, atol=1e-5)
 
 
-class Tower(torch.nn.Module):
+def tower(pool: Callable[["Tensor"], "Tensor"]) -> "Module":
     """Two linear layers over tokens, then `pool`."""
+    import torch
 
-    def __init__(self, pool: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.first, self.last = torch.nn.Linear(WIDTH, WIDTH), torch.nn.Linear(WIDTH, WIDTH)
-        self.norm, self.places = torch.nn.LayerNorm(WIDTH), torch.nn.Parameter(torch.randn(TOKENS, WIDTH))
-        self.pool = pool
+    class Tower(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.last = torch.nn.Linear(WIDTH, WIDTH), torch.nn.Linear(WIDTH, WIDTH)
+            self.norm, self.places = torch.nn.LayerNorm(WIDTH), torch.nn.Parameter(torch.randn(TOKENS, WIDTH))
 
-    def get_image_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        tokens = torch.softmax(self.first(pixel_values), dim=1)  # sees all tokens
-        return self.pool(self.norm(self.last(tokens) * 2 + self.places))
+        def get_image_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
+            tokens = torch.softmax(self.first(pixel_values), dim=1)  # sees all tokens
+            return pool(self.norm(self.last(tokens) * 2 + self.places))
+
+    return Tower().eval()
+
+
+def by_content(tokens: "Tensor") -> "Tensor":
+    """Picks the token after the largest of some numbers, as CLIP finds the end token."""
+    import torch
+
+    return tokens[torch.arange(len(tokens)), (tokens[:, :, 0] * 0).argmax(dim=1) + 2]
 
 
 @pytest.mark.parametrize(
@@ -81,20 +95,22 @@ class Tower(torch.nn.Module):
     [
         (lambda tokens: tokens[:, 0], True),
         (lambda tokens: tokens[:, -1], True),
-        (lambda tokens: tokens[torch.arange(len(tokens)), (tokens[:, :, 0] * 0).argmax(dim=1) + 2], False),
+        (by_content, False),
         (lambda tokens: tokens.mean(dim=1), False),
         (lambda tokens: tokens[:, 0] + tokens.amax(dim=1), False),
         (lambda tokens: tokens[:, 0] + tokens[:, 1], False),
-        (lambda tokens: torch.cumsum(tokens, dim=1)[:, 2], False),
+        (lambda tokens: tokens.cumsum(dim=1)[:, 2], False),
         (lambda tokens: tokens[:, :, 3], False),
     ],
-    ids=["first", "last", "by what they hold", "mean", "one and the largest", "two", "after a sum", "a feature"],
+    ids=["first", "last", "by content", "mean", "one and the largest", "two", "after a sum", "a feature"],
 )
 def test_other_ways_of_pooling_keep_their_work_and_their_vectors(
-    pool: Callable[[torch.Tensor], torch.Tensor], is_early: bool
+    pool: Callable[["Tensor"], "Tensor"], is_early: bool
 ) -> None:
+    from app.models.openvino.tracing import trace_tower
+
     inputs = {"pixel_values": np.random.default_rng(0).standard_normal((3, TOKENS, WIDTH)).astype(np.float32)}
-    network = trace_tower(Tower(pool).eval(), "image", inputs)
+    network = trace_tower(tower(pool), "image", inputs)
     before = run(network, inputs)
     pool_early(network)
     np.testing.assert_allclose(run(network, inputs), before, atol=1e-5)

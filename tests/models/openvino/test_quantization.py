@@ -1,4 +1,4 @@
-"""8-bit arithmetic: fitted to pictures once, judged by the neighbours it finds, taken only where it is worth it."""
+"""8-bit arithmetic is fitted to pictures once, and taken only when it is faster and finds the same neighbours."""
 
 import io
 import json
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from app.errors import ModelUnavailable
-from app.models import choose as runtimes
+from app.models import choose
 from app.models.agreement import overlap_of
 from app.models.artifacts import MANIFEST
 from app.models.calibration import MOST_PICTURES, Calibration, calibration_texts, sample_calibration, spread
@@ -28,7 +28,7 @@ Load = Callable[..., DualEncoder]
 
 
 def pictures(count: int) -> Iterable[bytes]:
-    """Small, each of other colours."""
+    """Small pictures, each with its own colours."""
     random = np.random.default_rng(0)
     for _ in range(count):
         buffer = io.BytesIO()
@@ -51,17 +51,18 @@ def load(tiny_clip: Path, tmp_path: Path) -> Load:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_texts() -> Iterator[None]:
-    """Fitting takes a second then, and finds the same."""
+def few_texts_and_no_bfloat16() -> Iterator[None]:
+    """With few texts a fitting takes a second and has the same result. Without bfloat16 all CPUs choose alike."""
     with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(choose, "can_bfloat16", lambda: False)
         patched.setattr(quantization, "calibration_texts", lambda: calibration_texts()[::9])
         yield
 
 
 @pytest.fixture(scope="module")
-def a_cache(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One in which `tiny_clip` was fitted to the samples."""
-    cache = tmp_path_factory.mktemp("quantized")
+def a_cache(tiny_clip: Path, converted_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache in which `tiny_clip` was fitted to the samples."""
+    cache = shutil.copytree(converted_cache, tmp_path_factory.mktemp("quantized"), dirs_exist_ok=True)
     load_embedder(ModelSettings(name=str(tiny_clip), device="cpu", cache=cache, precision="int8"), SAMPLES)
     return cache
 
@@ -75,24 +76,20 @@ def kept(tmp_path: Path, a_cache: Path) -> Path:
 
 @pytest.fixture
 def unfitted(kept: Path) -> None:
-    """A cache that has the model in fp32 alone."""
+    """A cache that has the model only in fp32."""
     shutil.rmtree(kept)
 
 
 @pytest.fixture
 def fitted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fitting in no time, with fp32 for a result: for tests of when it is done."""
-
-    def pass_on(self: quantization._Fitting, kind: str, inputs: object) -> Any:
-        return CORE.read_model(self._converted / f"{kind}.xml")
-
-    monkeypatch.setattr(quantization._Fitting, "_quantize", pass_on)
+    """Fitting takes no time and results in fp32. For tests of when it is done."""
+    monkeypatch.setattr(quantization, "quantize_tower", lambda path, inputs: CORE.read_model(path))
 
 
 @pytest.fixture
 def able(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A CPU with instructions for 8 bits; OpenVINO does without where there are none."""
-    monkeypatch.setattr(runtimes, "has_int8_dot", lambda: True)
+    """A CPU that seems to have instructions for 8 bits. OpenVINO computes without them when there are none."""
+    monkeypatch.setattr(choose, "has_int8_dot", lambda: True)
 
 
 def say(folder: Path, **changed: Any) -> dict[str, Any]:
@@ -117,9 +114,11 @@ def test_eight_bits_are_fitted_to_pictures_and_stay_near_fp32(load: Load, kept: 
 
 
 def test_what_is_kept_is_not_fitted_again(load: Load, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantization, "_Fitting", None)
+    fitted: list[Path] = []
+    monkeypatch.setattr(quantization, "quantize_tower", lambda path, inputs: fitted.append(path))
     for calibration in (None, SAMPLES):
         assert load(calibration=calibration).identity.precision == "int8"
+    assert fitted == []
 
 
 def test_own_pictures_are_worth_a_fitting_and_samples_do_not_replace_them(
@@ -160,7 +159,7 @@ def test_a_tower_that_nncf_refuses_leaves_only_the_reason(
     def refuse(*args: object) -> None:
         raise ValueError("no such operation\nmore")
 
-    monkeypatch.setattr(quantization._Fitting, "_quantize", refuse)
+    monkeypatch.setattr(quantization, "quantize_tower", refuse)
     for calibration in (OWN, None):
         with pytest.raises(ModelUnavailable, match=r"its image tower can't be had in 8 bits \(no such operation\)"):
             load(calibration=calibration)
@@ -184,7 +183,7 @@ def test_what_may_be_otherwise_next_time_is_not_remembered(
         raise error
 
     with monkeypatch.context() as broken:
-        broken.setattr(quantization._Fitting, "_quantize", fail)
+        broken.setattr(quantization, "quantize_tower", fail)
         with pytest.raises(ModelUnavailable, match=r"PRECISION=int8, but .* could not be fitted \((.*No space|out of)"):
             load(calibration=SAMPLES)
         with caplog.at_level(logging.WARNING, "app"):
@@ -220,7 +219,7 @@ def test_auto_stays_with_floats_where_eight_bits_find_others_and_says_why(
 def test_auto_fits_nothing_on_a_cpu_that_gains_nothing(
     load: Load, unfitted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtimes, "has_int8_dot", lambda: False)
+    monkeypatch.setattr(choose, "has_int8_dot", lambda: False)
     assert load("auto", SAMPLES).identity.precision == "fp32"
     assert not list(tmp_path.rglob("int8"))
 

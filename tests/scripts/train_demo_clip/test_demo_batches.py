@@ -1,21 +1,21 @@
-"""A batch carries, beside pictures and captions, the captions that miscount."""
+"""A batch holds pictures, their captions, and captions with a wrong number."""
 
 import multiprocessing
 
 import numpy as np
 import pytest
-import torch
 
-from scripts.train_demo_clip.batches import SceneStream
 from scripts.train_demo_clip.captions import Captioner
 from scripts.train_demo_clip.looks import LOOKS
 from scripts.train_demo_clip.scenes import ScenePainter, ScenePlanner, find_own_colours
-from scripts.train_demo_clip.tokens import learn_tokenizer
 
 
 @pytest.fixture
 def stream(vocabulary, sheet):
-    # The painter fills its pool anew for each seed: a small one is enough here.
+    from scripts.train_demo_clip.batches import SceneStream  # imports PyTorch, which takes seconds
+    from scripts.train_demo_clip.tokens import learn_tokenizer
+
+    # The painter draws a new pool of backgrounds for each seed: a small pool is enough here.
     words = ["two three four five six cats on the grass", "a red apple next to 3 blue cars at night"] * 20
     looks = np.zeros((2, len(vocabulary.glyphs), 2 * LOOKS), np.float32)
     return SceneStream(
@@ -36,8 +36,8 @@ def test_miscounted_captions_stand_beside_the_scenes_that_hold_several(stream):
 
 def test_the_same_seed_gives_the_same_batch(stream):
     first, again = (stream.make(np.random.default_rng(5), 0.5) for _ in range(2))
-    assert torch.equal(first["pixels"], again["pixels"])
-    assert torch.equal(first["miscounted"], again["miscounted"])
+    assert first["pixels"].equal(again["pixels"])
+    assert first["miscounted"].equal(again["miscounted"])
 
 
 def test_a_batch_without_counted_scenes_has_no_miscounted_captions(stream):

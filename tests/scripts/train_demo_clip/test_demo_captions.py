@@ -1,4 +1,4 @@
-"""Captions say what is in the scene, and know of which other scenes they are true."""
+"""Captions describe their scene, and are checked against other scenes."""
 
 import numpy as np
 import pytest

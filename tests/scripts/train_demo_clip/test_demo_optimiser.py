@@ -1,13 +1,14 @@
-"""Muon in float32 takes the steps that torch's own takes in bfloat16."""
+"""Our Muon in float32 takes the same steps as torch's Muon in bfloat16."""
 
 import pytest
-import torch
-
-from scripts.train_demo_clip.muon import Muon, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (16, 40), (40, 16)])
 def test_matrices_are_made_orthogonal(shape: tuple[int, int]) -> None:
+    import torch  # takes seconds: not when tests are collected
+
+    from scripts.train_demo_clip.muon import orthogonalise
+
     matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1))
     values = torch.linalg.svdvals(orthogonalise(matrices))
     assert values.min() > 0.5
@@ -15,6 +16,10 @@ def test_matrices_are_made_orthogonal(shape: tuple[int, int]) -> None:
 
 
 def test_its_steps_are_those_of_torch() -> None:
+    import torch
+
+    from scripts.train_demo_clip.muon import Muon
+
     generator = torch.Generator().manual_seed(2)
     start = [torch.randn(shape, generator=generator) for shape in ((24, 24), (24, 24), (24, 8), (8, 24))]
     ours, theirs = ([torch.nn.Parameter(matrix.clone()) for matrix in start] for _ in range(2))
@@ -35,6 +40,10 @@ def test_its_steps_are_those_of_torch() -> None:
 
 
 def test_a_matrix_without_gradient_stays() -> None:
+    import torch
+
+    from scripts.train_demo_clip.muon import Muon
+
     matrix = torch.nn.Parameter(torch.ones(3, 3))
     Muon([matrix], lr=0.1, weight_decay=0.1).step()
     assert torch.equal(matrix, torch.ones(3, 3))

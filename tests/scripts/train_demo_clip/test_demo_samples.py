@@ -1,4 +1,4 @@
-"""The list of sample pictures and how their objects are set out."""
+"""The list of sample pictures, and the places of their objects."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,12 @@ import pytest
 from scripts.train_demo_clip.backgrounds import DRAWN, PLAIN
 from scripts.train_demo_clip.colours import COLOUR_NAMES
 from scripts.train_demo_clip.layout import Item, arrange
-from scripts.train_demo_clip.make_samples import _LIST, read_list
+from scripts.train_demo_clip.make_samples import SAMPLE_LIST, read_list
 
 
 @pytest.fixture(scope="module")
 def samples():
-    return read_list(_LIST.read_text("utf-8"))
+    return read_list(SAMPLE_LIST.read_text("utf-8"))
 
 
 def test_about_three_hundred_pictures_in_eight_folders(samples):

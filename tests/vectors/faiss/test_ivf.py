@@ -123,9 +123,11 @@ def test_filtered_recall(built: FaissStore, collection: Collection, folders: tup
     assert all(len(hits) == min(10, len(eligible)) for hits in answers)
 
 
-def test_the_filters_above_take_both_paths(built: FaissStore) -> None:
+def test_the_filters_above_take_both_paths(collection: Collection) -> None:
     """Small selections are gathered, large ones scanned."""
-    sizes = {name: built._eligible((name,))[0].count for name in ("rare", "near/3", "near", "common")}
+    sizes = {
+        name: sum(in_folder(folder, name) for folder in collection.folders) for name in ("rare", "near/3", "common")
+    }
     assert sizes["rare"] < sizes["near/3"] < GATHER_ROWS < sizes["common"]
 
 
@@ -196,14 +198,14 @@ def test_a_fold_takes_over_the_lists_until_they_no_longer_fit(
     saved = store.save(tmp_path / "index.bin", VectorSettings(shape=built.accuracy.shape, recall=RECALL))
     rows = rows_of(saved, folder_of | dict.fromkeys(new.tolist(), "fresh"))
     folded = FaissStore.load(tmp_path / "index.bin", rows, saved.accuracy)
-    assert isinstance(built._index, IvfIndex)
-    assert isinstance(folded._index, IvfIndex)
-    assert np.array_equal(folded._index.centroids, built._index.centroids) is fit
+    assert isinstance(built.base_index, IvfIndex)
+    assert isinstance(folded.base_index, IvfIndex)
+    assert np.array_equal(folded.base_index.centroids, built.base_index.centroids) is fit
     assert len(folded) == COUNT - fewer + 500
 
 
 def test_lists_fit_up_to_a_few_times_their_rows(built: FaissStore) -> None:
-    index = built._index
+    index = built.base_index
     assert isinstance(index, IvfIndex)
     shape = index.accuracy.shape
     assert [fits(index, shape, count) for count in (COUNT // 2, COUNT + 500, 6 * COUNT)] == [True, True, False]
@@ -227,7 +229,7 @@ def test_probes_grow_as_fewer_rows_are_eligible() -> None:
 
 
 def test_eligible_lists_are_those_that_hold_an_eligible_row(built: FaissStore) -> None:
-    index = built._index
+    index = built.base_index
     assert isinstance(index, IvfIndex)
     rows = np.zeros(COUNT, bool)
     rows[[0, COUNT - 1]] = True

@@ -1,4 +1,4 @@
-"""Short texts do not wait for the padding of long ones."""
+"""Texts are divided into passes of similar length, so that short ones do not wait for the padding of long ones."""
 
 from itertools import combinations
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 
 from app.models.base import ModelInputs
 from app.models.choose import load_embedder
-from app.models.openvino.padding import PASS_TOKENS, by_length
+from app.models.openvino.towers import PASS_TOKENS, by_length
 from app.settings import ModelSettings
 
 
 def tokens(lengths: list[int]) -> ModelInputs:
-    """Numbered from 1 on in every text, padded with 0 to the longest."""
+    """Texts whose tokens are numbered from 1, padded with 0 to the longest text."""
     places = np.arange(max(lengths))
     mask = (places < np.array(lengths)[:, None]).astype(np.int64)
     return {"input_ids": (places + 1) * mask, "attention_mask": mask}
@@ -55,7 +55,7 @@ def test_texts_of_one_length_or_hardly_any_go_together() -> None:
 
 
 def test_padding_that_the_model_learned_with_stays() -> None:
-    """Of SigLIP, which has no mask."""
+    """SigLIP is such a model; it has no mask."""
     inputs = {"input_ids": tokens([2] * 30 + [60])["input_ids"]}
     ((rows, part),) = by_length(inputs)
     assert rows.tolist() == list(range(31))

@@ -1,0 +1,101 @@
+"""Each kind of term becomes a vector that can be compared with those of the index."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.catalog.view import View
+from app.encoder.encoder import Encoder, IndexedPicture, PictureFile, RawVector, Term, Text
+from app.encoder.workers import Workers
+from app.errors import ImageNotFound, ImageTooLarge, InvalidImage, InvalidInput, Unavailable
+from app.settings import BatchSettings, ImageSettings
+from app.types import Vectors, image_id_of
+from tests.support.service import KEYS, FakeEmbedder, encoded, make_parts, picture
+
+LIMITS = ImageSettings(max_bytes=100_000)
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> View:
+    snapshot = make_parts(tmp_path).catalog.load()
+    assert snapshot is not None
+    return View(snapshot)
+
+
+def run(story: Callable[[Encoder], Awaitable[Vectors]], embedder: FakeEmbedder | None = None) -> Vectors:
+    async def started() -> Vectors:
+        encoder = Encoder(embedder or FakeEmbedder(), BatchSettings(), LIMITS, Workers(1, 8))
+        await encoder.start()
+        try:
+            return await story(encoder)
+        finally:
+            await encoder.stop()
+
+    return asyncio.run(started())
+
+
+def encode(term: Term, view: View) -> Vectors:
+    return run(lambda encoder: encoder.encode(term, view))
+
+
+def test_a_text(view: View) -> None:
+    np.testing.assert_array_equal(encode(Text("dog"), view), FakeEmbedder().encode_texts(["dog"])[0])
+
+
+def test_a_picture_file_has_the_vector_that_the_index_has_for_it(view: View) -> None:
+    key = KEYS[2]
+    assert key.endswith("png")
+    np.testing.assert_allclose(
+        encode(PictureFile(encoded(picture(key))), view), view.vector(image_id_of(key)), atol=1e-6
+    )
+
+
+def test_an_indexed_picture(view: View) -> None:
+    image_id = image_id_of(KEYS[0])
+    np.testing.assert_array_equal(encode(IndexedPicture(image_id), view), view.vector(image_id))
+
+
+def test_a_vector_of_any_length(view: View) -> None:
+    given = np.arange(8, dtype=np.float32)
+    np.testing.assert_allclose(encode(RawVector(given), view), given / np.linalg.norm(given), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("term", "error", "words"),
+    [
+        (PictureFile(b"text"), InvalidImage, "no picture"),
+        (PictureFile(b"\x89PNG\r\n\x1a\n" + b"\0" * 100_000), ImageTooLarge, "100,000"),
+        (IndexedPicture("0" * 16), ImageNotFound, "0000"),
+        (RawVector(np.ones(7, np.float32)), InvalidInput, r"\(7,\).*8 numbers"),
+        (RawVector(np.zeros(8, np.float32)), InvalidInput, "zero"),
+        (RawVector(np.full(8, np.nan, np.float32)), InvalidInput, "not a finite number"),
+    ],
+)
+def test_what_can_not_be_encoded_is_named(view: View, term: Term, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        encode(term, view)
+
+
+def test_a_text_that_was_asked_before_comes_from_the_cache(view: View) -> None:
+    embedder = FakeEmbedder()
+
+    async def twice(encoder: Encoder) -> Vectors:
+        for text in ("dog", "cat", "dog"):
+            vector = await encoder.encode(Text(text), view)
+        assert (encoder.text_cache.hits, encoder.text_cache.misses, len(encoder.text_cache)) == (1, 2, 2)
+        return vector
+
+    run(twice, embedder)
+    assert embedder.texts == ["dog", "cat"]
+
+
+def test_a_stopped_encoder_refuses(view: View) -> None:
+    async def story() -> None:
+        encoder = Encoder(FakeEmbedder(), BatchSettings(), LIMITS, Workers(1, 8))
+        with pytest.raises(Unavailable, match="starting or stopping"):
+            await encoder.encode(Text("dog"), view)
+
+    asyncio.run(story())

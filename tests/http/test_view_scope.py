@@ -1,0 +1,75 @@
+"""Every service is walked over HTTP with a view of one folder: nothing outside of it shows anywhere."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from app.catalog.view import View
+from app.http.requests import view_source
+from app.main import create_app
+from app.settings import Settings
+from app.types import image_id_of
+from tests.support.service import KEYS, encoded, make_parts, picture, serving
+
+SCOPE = "nature"
+INSIDE = {key for key in KEYS if key.startswith("nature/")}
+OUTSIDE = "vehicles/car1.jpg"
+V2 = "/api/demo_backend_v2/image_search"
+
+
+@pytest.fixture(scope="module")
+def scoped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
+    parts = make_parts(tmp_path_factory.mktemp("bucket"))
+    snapshot = parts.catalog.load()
+    assert snapshot is not None
+    app = create_app(parts.settings, parts)
+    app.dependency_overrides[view_source] = lambda: lambda: View(snapshot, [SCOPE])
+    with serving(app) as client:
+        yield client
+
+
+def keys(answer: httpx2.Response) -> set[str]:
+    assert answer.status_code == 200, answer.text
+    return {result["object_key"] for result in answer.json()["results"]}
+
+
+def test_searches_find_what_is_inside(scoped: httpx2.Client) -> None:
+    image = {"file": encoded(picture(OUTSIDE))}
+    assert keys(scoped.post("/api/v1/search/text", json={"query": "car", "k": 100})) == INSIDE
+    assert keys(scoped.post("/api/v1/search/image", files=image, data={"k": "100"})) == INSIDE
+    listed = scoped.post(f"{V2}/search", json={"query": "car", "k": 100}).json()
+    listed += scoped.post(f"{V2}/search_by_image", files=image, data={"k": "100"}).json()
+    assert {result["folder"] for result in listed} == {"nature", "nature/beach"}
+    assert len(listed) == 2 * len(INSIDE)
+
+
+def test_a_folder_outside_is_neither_found_nor_named_nor_detected(scoped: httpx2.Client) -> None:
+    refused = scoped.post("/api/v1/search/text", json={"query": "car", "folder": "vehicle"})
+    assert refused.status_code == 404
+    assert "vehicles" not in refused.text
+    answer = scoped.post("/api/v1/search/text", json={"query": "show me vehicles photos"}).json()
+    assert answer["folder"] is None
+    assert scoped.post("/api/v1/search/text", json={"query": "show me beach photos"}).json()["folder"] is not None
+
+
+def test_folders_and_counts(scoped: httpx2.Client) -> None:
+    answer = scoped.get("/api/v1/folders").json()
+    assert [folder["path"] for folder in answer["folders"]] == ["nature", "nature/beach"]
+    assert (answer["root"], answer["count"]) == (0, len(INSIDE))
+    index = scoped.get("/api/v1/index").json()
+    assert (index["count"], index["folders"]) == (len(INSIDE), 2)
+
+
+def test_no_route_hands_out_a_picture_from_outside(scoped: httpx2.Client, tmp_path: Path) -> None:
+    """All routes of a picture, those of later features too."""
+    routes = [
+        path
+        for path, methods in create_app(Settings()).openapi()["paths"].items()
+        if "{image_id}" in path and "get" in methods
+    ]
+    assert len(routes) >= 3
+    for path in routes:
+        assert scoped.get(path.replace("{image_id}", image_id_of(OUTSIDE))).status_code == 404, path
+        assert scoped.get(path.replace("{image_id}", image_id_of("nature/sunset1.jpg"))).status_code == 200, path
