@@ -24,7 +24,7 @@ test: $(VENV)/.dev .venv-milvus/.ready
 
 # The linters run beside the tests: they use one core while tests wait.
 check: $(VENV)/.dev
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint test
+	@$(MAKE) --no-print-directory --jobs=2 lint test
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .

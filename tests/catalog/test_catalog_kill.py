@@ -11,6 +11,8 @@ from app.settings import IndexSettings
 from tests.support.catalogs import MODEL, adding, catalog_on, keys_of
 from tests.support.stores import KillingStore, store_at
 
+pytestmark = pytest.mark.long
+
 SETTINGS = IndexSettings(journal_max_rows=2, keep_generations=1)
 OLD = {"a/1.jpg", "a/2.jpg", "a/3.jpg"}
 

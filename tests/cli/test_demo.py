@@ -11,6 +11,8 @@ from app.cli.demo import SAMPLES, demo_settings
 from app.settings import Settings, environment_of
 from tests.support.demo import demo
 
+pytestmark = pytest.mark.long
+
 
 def report_of(printed: str) -> dict:
     """The indexer's report is the JSON object that stands first on stdout when that is no terminal."""

@@ -26,6 +26,8 @@ from app.vectors.servers.chroma import ChromaServer
 from app.vectors.servers.milvus import MilvusServer
 from tests.support.wire import Wire
 
+pytestmark = pytest.mark.long
+
 DIMENSION = 16
 SERVERS = ["lite", "milvus", "chroma"]
 RECALL = 0.98

@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.service import wait_until
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("image2search")
 PICTURES = 30

@@ -1,7 +1,8 @@
-"""One MODEL_CACHE for a whole test run, its workers and the processes they start: each model is converted once.
+"""Folders that a whole test run shares, its workers and the processes they start: each model is made once.
 
-And one arithmetic on every machine: a test about another arithmetic asks for it. Threads that wait do not
-spin: several workers share the cores.
+One is MODEL_CACHE, for converted models; the other is for the tiny models that tests build. And all use one arithmetic
+on every machine: a test about another arithmetic asks for it. Threads that wait do not spin: several workers share the
+cores.
 """
 
 import os
@@ -10,20 +11,22 @@ import tempfile
 
 import pytest
 
-_VARIABLE = "MODEL_CACHE"
-_made: list[str] = []
+CACHE_VARIABLE = "MODEL_CACHE"
+MODELS_VARIABLE = "IMAGE2SEARCH_TINY_MODELS"
+_made: dict[str, str] = {}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """In the process that starts the workers, which inherit the variable."""
+    """In the process that starts the workers, which inherit the variables."""
     os.environ.setdefault("PRECISION", "fp32")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    if _VARIABLE not in os.environ:
-        _made.append(tempfile.mkdtemp(prefix="image2search-models-"))
-        os.environ[_VARIABLE] = _made[0]
+    for variable in (CACHE_VARIABLE, MODELS_VARIABLE):
+        if variable not in os.environ:
+            _made[variable] = os.environ[variable] = tempfile.mkdtemp(prefix="image2search-models-")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     while _made:
-        del os.environ[_VARIABLE]
-        shutil.rmtree(_made.pop())
+        variable, folder = _made.popitem()
+        del os.environ[variable]
+        shutil.rmtree(folder)

@@ -5,13 +5,19 @@ The `build_...` functions need no pytest; a seed decides the weights, so two bui
 transformers is imported where it is used, so that tests without a model start fast.
 """
 
+import fcntl
 import json
+import os
+import shutil
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+
+from tests.support.model_cache import MODELS_VARIABLE
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer, PreTrainedTokenizerFast, Siglip2Tokenizer
@@ -29,7 +35,30 @@ TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "nu
 VISION = TOWER | {"image_size": IMAGE_SIZE, "patch_size": 8}
 
 
-def build_tiny_clip(folder: Path, *, seed: int = 0) -> Path:
+class Build(Protocol):
+    """Builds a model in a folder, which must not exist yet, and returns the folder."""
+
+    def __call__(self, folder: Path, *, seed: int = 0) -> Path: ...
+
+
+def built_once(build: Callable[[Path, int], Path]) -> Build:
+    """Build once in a test run, for all its workers, and copy from there: the other workers need no PyTorch for it."""
+
+    @wraps(build)
+    def copied(folder: Path, *, seed: int = 0) -> Path:
+        kept = Path(os.environ[MODELS_VARIABLE], f"{build.__name__}-{seed}")
+        with kept.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                build(kept.with_suffix(".new"), seed).rename(kept)
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        return folder
+
+    return copied
+
+
+@built_once
+def build_tiny_clip(folder: Path, seed: int) -> Path:
     """A CLIP of 32 px, 16 dimensions, a context of 24 tokens, and a byte-level BPE tokenizer that knows `WORDS`."""
     from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig, CLIPVisionConfig
 
@@ -43,7 +72,8 @@ def build_tiny_clip(folder: Path, *, seed: int = 0) -> Path:
     return _save(folder, _seeded(CLIPModel, config, seed), tokenizer, processor)
 
 
-def build_tiny_siglip(folder: Path, *, seed: int = 0) -> Path:
+@built_once
+def build_tiny_siglip(folder: Path, seed: int) -> Path:
     """A SigLIP, which squashes pictures to a square and pads text to its full context without a mask."""
     from transformers import SiglipConfig, SiglipImageProcessorPil, SiglipModel, SiglipTextConfig
 
@@ -54,7 +84,8 @@ def build_tiny_siglip(folder: Path, *, seed: int = 0) -> Path:
     return _save(folder, _seeded(SiglipModel, config, seed), tokenizer, processor)
 
 
-def build_tiny_siglip2(folder: Path, *, seed: int = 0) -> Path:
+@built_once
+def build_tiny_siglip2(folder: Path, seed: int) -> Path:
     """A SigLIP 2 of the NaFlex kind, which keeps a picture's aspect and takes patches with a mask."""
     from transformers import Siglip2Config, Siglip2ImageProcessorPil, Siglip2Model, Siglip2TextConfig
 
@@ -67,7 +98,8 @@ def build_tiny_siglip2(folder: Path, *, seed: int = 0) -> Path:
     return _save(folder, _seeded(Siglip2Model, config, seed), tokenizer, processor)
 
 
-def build_tiny_vision_text(folder: Path, *, seed: int = 0) -> Path:
+@built_once
+def build_tiny_vision_text(folder: Path, seed: int) -> Path:
     """A `VisionTextDualEncoder` of a ViT and a BERT."""
     from transformers import (
         BertConfig,

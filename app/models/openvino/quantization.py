@@ -154,7 +154,7 @@ def quantize_tower(path: Path, inputs: Sequence[ModelInputs]) -> Any:
     """The tower in the file as an `openvino.Model` in 8 bits, fitted to `inputs`. Raises what NNCF raises."""
     import nncf  # takes seconds to import, and only a fitting needs it
 
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # `nncf.set_log_level` would also change other code's handlers
     fix = nncf.OverflowFix.DISABLE if has_int8_dot() else nncf.OverflowFix.ENABLE
     with redirect_stdout(StringIO()):  # hides its progress bars
         return nncf.quantize(

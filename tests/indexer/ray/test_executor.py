@@ -39,7 +39,7 @@ from tests.indexer.ray.gated_indexer import LEAVING_S, WIDTH
 from tests.support.catalogs import MODEL, catalog_on
 from tests.support.stores import WrappedStore
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.long]
 """Ray Data sets what it deprecates itself, as it starts."""
 
 ROOT = Path(__file__).parents[3]
@@ -49,9 +49,13 @@ PER_RUN = {"took_s", "images_per_s", "generation"}
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """Address of a cluster that goes with this module."""
+    """Address of a cluster that goes with this module.
+
+    Its processes run without coverage: most of them are Ray's own, and measuring slows all of them down.
+    """
     command = [sys.executable, "-m", "tests.indexer.ray.cluster"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environment = {**unmeasured, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

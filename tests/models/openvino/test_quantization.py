@@ -238,6 +238,16 @@ def test_pytorch_has_no_eight_bits(load: Load) -> None:
         load(runtime="torch")
 
 
+def test_a_fitting_leaves_the_levels_of_handlers(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("nncf.quantize", lambda *_, **__: None)
+    logging.getLogger("nncf").addHandler(caplog.handler)
+    quantization.quantize_tower(kept / "image.xml", [])
+    logging.getLogger("nncf").removeHandler(caplog.handler)
+    assert caplog.handler.level == logging.NOTSET
+
+
 def test_overlap_counts_the_neighbours_that_both_name() -> None:
     rows = np.eye(40, dtype=np.float32) + 0.01 * np.arange(40, dtype=np.float32)
     assert overlap_of(rows, rows) == 1
