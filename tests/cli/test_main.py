@@ -45,7 +45,7 @@ class Workplace:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded(picture(key), "JPEG" if key.endswith("jpg") else "PNG"))
         build_tiny_clip(root / "model")
-        self.settings = {"STORAGE_URL": "file://pictures", "MODEL": "model", "HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
+        self.settings = {"STORAGE_URL": "file://pictures", "MODEL": "model"}
 
     def run(self, *arguments: str, **settings: str) -> Ended:
         """The command in this process, through its entry point."""
@@ -61,11 +61,11 @@ class Workplace:
                 cli.main()
         return Ended(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
-    def run_process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run_process(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [PROGRAM, *arguments],
             cwd=self.root,
-            env={**os.environ, **self.settings},
+            env={**os.environ, **self.settings, **settings},
             capture_output=True,
             text=True,
             timeout=120,
@@ -139,7 +139,6 @@ def test_another_models_index_is_refused_with_both_named(workplace: Workplace) -
     ("arguments", "env", "sentence"),
     [
         (["search", "x", "--folder", "[/x]"], {}, "'[/x]'"),
-        (["search", "x"], {"MODEL": "no-such-folder/model"}, "MODEL"),
         (["search", "x"], {"STORAGE_URL": "ftp://host"}, "file://folder or s3://bucket"),
         (["serve"], {"PORT": "many"}, "PORT"),
         (["serve", "--host", "192.0.2.1"], {}, "Can't listen on 192.0.2.1:8000"),
@@ -151,6 +150,14 @@ def test_what_can_not_work_ends_in_one_sentence(
     ended = workplace.run(*arguments, **env)
     assert ended.returncode == 1
     assert sentence in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_model_that_is_nowhere_is_named(workplace: Workplace) -> None:
+    """In a process of its own: the hub's library reads once whether it is offline."""
+    ended = workplace.run_process("search", "x", MODEL="no-such-folder/model", HF_HUB_OFFLINE="1")
+    assert ended.returncode == 1
+    assert "MODEL" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

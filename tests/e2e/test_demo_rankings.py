@@ -6,7 +6,7 @@ not turn a test red. Queries in four languages; colours, counts, places and syno
 
 import io
 
-import httpx
+import httpx2
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
@@ -62,7 +62,7 @@ PICTURES = [
 ]
 
 
-def top(answer: httpx.Response) -> str:
+def top(answer: httpx2.Response) -> str:
     assert answer.status_code == 200, answer.text
     return answer.json()["results"][0]["object_key"]
 
@@ -80,35 +80,35 @@ def altered(key: str) -> bytes:
 
 
 @pytest.mark.parametrize(("query", "key"), TEXTS.items())
-def test_a_description_finds_its_picture(demo_service: httpx.Client, query: str, key: str) -> None:
+def test_a_description_finds_its_picture(demo_service: httpx2.Client, query: str, key: str) -> None:
     assert top(demo_service.post("/api/v1/search/text", json={"query": query})) == key
 
 
 @pytest.mark.parametrize(("asked", "key"), IN_FOLDERS.items())
-def test_a_folder_is_searched_alone(demo_service: httpx.Client, asked: tuple[str, str], key: str) -> None:
+def test_a_folder_is_searched_alone(demo_service: httpx2.Client, asked: tuple[str, str], key: str) -> None:
     query, folder = asked
     answer = demo_service.post("/api/v1/search/text", json={"query": query, "folder": folder, "k": 30})
     assert top(answer) == key
     assert {hit["folder"].partition("/")[0] for hit in answer.json()["results"]} == {folder}
 
 
-def test_a_folder_named_in_the_query_is_found(demo_service: httpx.Client) -> None:
+def test_a_folder_named_in_the_query_is_found(demo_service: httpx2.Client) -> None:
     answer = demo_service.post("/api/v1/search/text", json={"query": "a palm tree on the beach"})
     assert answer.json()["folder"]["path"] == "nature/beach"
     assert top(answer) == "nature/beach/palm-tree-on-sand.jpg"
 
 
 @pytest.mark.parametrize("key", PICTURES)
-def test_a_picture_finds_itself_though_it_was_altered(demo_service: httpx.Client, key: str) -> None:
+def test_a_picture_finds_itself_though_it_was_altered(demo_service: httpx2.Client, key: str) -> None:
     assert top(demo_service.post("/api/v1/search/image", files={"file": altered(key)}, data={"k": "3"})) == key
 
 
-def test_a_near_duplicate_comes_right_behind(demo_service: httpx.Client) -> None:
+def test_a_near_duplicate_comes_right_behind(demo_service: httpx2.Client) -> None:
     data = (SAMPLES / "animals" / "cat-on-grass.jpg").read_bytes()
     results = demo_service.post("/api/v1/search/image", files={"file": data}).json()["results"]
     assert [hit["object_key"] for hit in results[:2]] == ["animals/cat-on-grass.jpg", "animals/cat-on-grass-copy.jpg"]
 
 
-def test_the_service_says_that_this_is_a_demo_model(demo_service: httpx.Client) -> None:
+def test_the_service_says_that_this_is_a_demo_model(demo_service: httpx2.Client) -> None:
     notice = demo_service.get("/api/v1/index").json()["notice"]
     assert notice == "demo model: knows emoji-like drawings; set MODEL for photographs"

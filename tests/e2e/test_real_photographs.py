@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-import httpx
+import httpx2
 import pytest
 
 from app.library.filling import put_pictures
+from tests.support.processes import unmeasured
 from tests.support.service import wait_until
 from tests.support.stores import store_at
 
@@ -47,7 +48,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def service(s3_endpoint: str, collection: Path) -> Iterator[httpx.Client]:
+def service(s3_endpoint: str, collection: Path) -> Iterator[httpx2.Client]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "AWS_ENDPOINT_URL": s3_endpoint,
@@ -58,13 +59,14 @@ def service(s3_endpoint: str, collection: Path) -> Iterator[httpx.Client]:
             "MODEL": str(MODEL),
         }.items():
             patch.setenv(name, value)
-        httpx.put(f"{s3_endpoint}/photographs")
+        httpx2.put(f"{s3_endpoint}/photographs")
         assert put_pictures(store_at("s3://photographs/here"), collection) == PEOPLE + 36
-        indexed = subprocess.run([PROGRAM, "index"], capture_output=True, text=True, timeout=300)
+        indexed = subprocess.run([PROGRAM, "index"], env=unmeasured(), capture_output=True, text=True, timeout=300)
         assert indexed.returncode == 0, indexed.stderr
-        with subprocess.Popen([PROGRAM, "serve", "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+        command = [PROGRAM, "serve", "--port", "0"]
+        with subprocess.Popen(command, env=unmeasured(), stdout=subprocess.PIPE, text=True) as process:
             address = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+(?=/docs)", line)))
-            with httpx.Client(base_url=address, timeout=30) as client:
+            with httpx2.Client(base_url=address, timeout=30) as client:
                 yield client
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
@@ -78,7 +80,7 @@ def captions() -> dict[str, list[str]]:
     return found
 
 
-def test_captions_find_their_photographs(service: httpx.Client, collection: Path) -> None:
+def test_captions_find_their_photographs(service: httpx2.Client, collection: Path) -> None:
     """Among 96 pictures chance has a median rank of 48; this weak model's is far better."""
     described = captions()
     ranks = []
@@ -89,33 +91,33 @@ def test_captions_find_their_photographs(service: httpx.Client, collection: Path
     assert median(ranks) <= 5, ranks
 
 
-def test_a_photograph_finds_itself_first_and_the_link_leads_to_it(service: httpx.Client, collection: Path) -> None:
+def test_a_photograph_finds_itself_first_and_the_link_leads_to_it(service: httpx2.Client, collection: Path) -> None:
     path = min((collection / "clothing" / "hat").iterdir())
     answer = service.post("/api/v1/search/image", files={"file": path.read_bytes()}, data={"k": "1"}).json()
     (hit,) = answer["results"]
     assert hit["object_key"] == f"clothing/hat/{path.name}"
     assert hit["score"] == pytest.approx(1, abs=1e-4)
     assert hit["s3_path"] == f"s3://photographs/here/clothing/hat/{path.name}"
-    assert httpx.get(hit["image_url"]).content == path.read_bytes()
+    assert httpx2.get(hit["image_url"]).content == path.read_bytes()
     assert service.get(hit["thumbnail_url"]).headers["content-type"] == "image/webp"
 
 
 @pytest.mark.parametrize("query", ["show me shoes", "a pair of shoes photos", "clothing/shoes"])
-def test_a_folder_named_in_the_query_is_searched_alone(service: httpx.Client, query: str) -> None:
+def test_a_folder_named_in_the_query_is_searched_alone(service: httpx2.Client, query: str) -> None:
     answer = service.post("/api/v1/search/text", json={"query": query, "k": 50}).json()
     assert answer["folder"]["path"] == "clothing/shoes"
     assert len(answer["results"]) == 12
     assert {item["folder"] for item in answer["results"]} == {"clothing/shoes"}
 
 
-def test_the_older_clients_path_answers_the_same(service: httpx.Client) -> None:
+def test_the_older_clients_path_answers_the_same(service: httpx2.Client) -> None:
     ours = service.post("/api/v1/search/text", json={"query": "a dog runs", "k": 4}).json()["results"]
     theirs = service.post("/api/demo_backend_v2/image_search/search", json={"query": "a dog runs", "k": 4}).json()
     assert [hit["s3_path"] for hit in theirs] == [hit["s3_path"] for hit in ours]
     assert [hit["distance"] for hit in theirs] == pytest.approx([hit["distance"] for hit in ours], abs=1e-5)
 
 
-def test_a_second_run_embeds_nothing(service: httpx.Client) -> None:
+def test_a_second_run_embeds_nothing(service: httpx2.Client) -> None:
     before = service.get("/api/v1/index").json()
     job = service.post("/api/v1/index/jobs").json()
     wait_until(lambda: service.get(f"/api/v1/index/jobs/{job['id']}").json()["state"] == "succeeded", deadline_s=120)

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
+from tests.support.processes import unmeasured
 from tests.support.service import wait_until
 
 pytestmark = pytest.mark.long
@@ -49,24 +50,25 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.fixture
-def service(settings: str) -> Iterator[httpx.Client]:
-    indexed = subprocess.run([PROGRAM, "index"], capture_output=True, text=True, timeout=300)
+def service(settings: str) -> Iterator[httpx2.Client]:
+    indexed = subprocess.run([PROGRAM, "index"], env=unmeasured(), capture_output=True, text=True, timeout=300)
     assert indexed.returncode == 0, indexed.stderr
-    with subprocess.Popen([PROGRAM, "serve", "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+    command = [PROGRAM, "serve", "--port", "0"]
+    with subprocess.Popen(command, env=unmeasured(), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+(?=/docs)", line)))
-        with httpx.Client(base_url=address, timeout=30) as client:
+        with httpx2.Client(base_url=address, timeout=30) as client:
             yield client
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
 
 
-def found(service: httpx.Client, query: str, k: int = 3) -> list[str]:
+def found(service: httpx2.Client, query: str, k: int = 3) -> list[str]:
     results = service.post("/api/v1/search/text", json={"query": query, "k": k}).json()["results"]
     return [item["object_key"] for item in results]
 
 
-def run_job(service: httpx.Client) -> dict[str, int]:
+def run_job(service: httpx2.Client) -> dict[str, int]:
     job = service.post("/api/v1/index/jobs").json()["id"]
     state = {}
 
@@ -81,7 +83,7 @@ def run_job(service: httpx.Client) -> dict[str, int]:
 
 
 @on_every_server
-def test_pictures_come_and_go(service: httpx.Client, settings: str) -> None:
+def test_pictures_come_and_go(service: httpx2.Client, settings: str) -> None:
     pictures = Path("pictures")
     state = service.get("/api/v1/index").json()
     count = state["count"]

@@ -1,6 +1,5 @@
 """`image2search demo` as a real process."""
 
-import os
 import re
 import signal
 import subprocess
@@ -9,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.processes import unmeasured
+
 PROGRAM = Path(sys.executable).with_name("image2search")
 
 
 @contextmanager
 def demo(folder: Path) -> Iterator[tuple[str, str]]:
     """(its address, what it printed until it was ready), run in `folder`; ended by Ctrl-C."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("STORAGE_URL", "MODEL")}
+    environment = {name: value for name, value in unmeasured().items() if name not in ("STORAGE_URL", "MODEL")}
     with (
         (folder / "stderr.txt").open("a") as stderr,
         subprocess.Popen(

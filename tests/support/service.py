@@ -27,6 +27,7 @@ from app.storage.base import ObjectStore
 from app.storage.local import LocalStore
 from app.types import ImageRecord, ModelIdentity, Vectors, hash_content, image_id_of
 from tests.support.catalogs import catalog_on
+from tests.support.pictures import encoded
 
 DEADLINE_S = 20.0
 
@@ -85,12 +86,6 @@ def picture(key: str, size: tuple[int, int] = (60, 40)) -> Image.Image:
     return Image.merge(
         "RGB", [Image.linear_gradient("L").resize(size).point(lambda v, c=c: v * c // 255) for c in (red, green, blue)]
     )
-
-
-def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind)
-    return buffer.getvalue()
 
 
 def settings_for(folder: Path, **groups: object) -> Settings:

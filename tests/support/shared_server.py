@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import unmeasured
+
 ROOT = Path(__file__).parents[2]
 START_DEADLINE_S = 120.0
 
@@ -55,11 +57,10 @@ def _start(folder: Path, command: Sequence[str | Path]) -> int:
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
     os.set_blocking(reader, True)
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}  # not our code
     with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
         # In a session of its own: it may outlive this worker, and Ctrl-C in the terminal must not end it first.
         server = subprocess.Popen(
-            command, stdin=reader, stdout=out, stderr=err, cwd=ROOT, env=env, start_new_session=True
+            command, stdin=reader, stdout=out, stderr=err, cwd=ROOT, env=unmeasured(), start_new_session=True
         )
     server.returncode = 0  # it is not ours to wait for
     os.close(reader)

@@ -14,6 +14,7 @@ if __name__ == "__main__":
             "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            "RAY_idle_worker_killing_time_threshold_ms": "600000",  # the next run takes them over
             "RAY_worker_niceness": "0",  # or its workers wait for all the other tests
         }
     )

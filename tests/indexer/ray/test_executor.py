@@ -1,7 +1,6 @@
 """The executor on Ray, on a real cluster of two CPUs: the local executor's result, also when workers are killed."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -37,6 +36,7 @@ from tests.indexer.picture_collection import CountedStop, png, some_settings
 from tests.indexer.ray.faults import Faults, FaultyEmbedder, FaultyParts
 from tests.indexer.ray.gated_indexer import LEAVING_S, WIDTH
 from tests.support.catalogs import MODEL, catalog_on
+from tests.support.processes import unmeasured
 from tests.support.stores import WrappedStore
 
 pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.long]
@@ -54,8 +54,7 @@ def cluster() -> Iterator[str]:
     Its processes run without coverage: most of them are Ray's own, and measuring slows all of them down.
     """
     command = [sys.executable, "-m", "tests.indexer.ray.cluster"]
-    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
-    environment = {**unmeasured, "PYTHONPATH": str(ROOT)}
+    environment = {**unmeasured(), "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -354,7 +353,7 @@ def test_on_a_ray_of_its_own_a_signal_publishes_what_is_done_and_no_process_stay
     store.put("zz.png", png(99, (WIDTH, 9)))
     command = [sys.executable, "-m", "tests.indexer.ray.gated_indexer", str(tmp_path), "--progress", "json"]
     environment = {
-        **{name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
+        **{name: value for name, value in unmeasured().items() if name != "RAY_ADDRESS"},
         "STORAGE_URL": f"file://{tmp_path}/bucket",
         "INDEX_BATCH_SIZE": "2",
         "RAY_worker_niceness": "0",
