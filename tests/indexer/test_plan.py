@@ -1,7 +1,6 @@
 """The plan of a run, for listings and snapshots of every kind; and whole runs that show what is planned."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +18,6 @@ from app.errors import (
     ShrinkRefused,
     VectorStoreUnavailable,
 )
-from app.models.choose import load_embedder
-from app.settings import ModelSettings
 from app.storage.base import ObjectInfo
 from app.types import Skip, image_id_of, row_id
 from indexer.plan import Options, Plan, diff_listing, may_hold_news, refuse_shrink, under_new_keys
@@ -32,7 +29,7 @@ from tests.indexer.picture_collection import (
     some_settings,
 )
 from tests.support.catalogs import MODEL, adding
-from tests.support.tiny_models import build_tiny_clip
+from tests.support.service import FakeEmbedder
 from tests.support.vector_servers import MemoryCollection, MemoryServer
 
 EMPTY = empty_snapshot(Pointer("00000001-0", "token", MODEL, 0, 0, 0.0, ()))
@@ -259,17 +256,17 @@ def test_interrupted_while_listing_nothing_changes(collection: Collection) -> No
     assert len(collection.indexed()) == 4
 
 
-def test_another_model_is_refused_with_both_named_until_rebuild(collection: Collection, tmp_path: Path) -> None:
+def test_another_model_is_refused_with_both_named_until_rebuild(collection: Collection) -> None:
     for seed in range(5):
         collection.put(f"{seed}.png", seed)
     collection.run()
     old = collection.embedder.identity
-    other = load_embedder(ModelSettings(name=str(build_tiny_clip(tmp_path / "other-clip", seed=1))))
+    other = FakeEmbedder()
     collection.embedder = CountingEmbedder(other)
 
     with pytest.raises(IndexMismatch) as caught:
         collection.run()
-    for word in (old.fingerprint, other.identity.fingerprint, "other-clip", "--rebuild"):
+    for word in (old.fingerprint, other.identity.fingerprint, other.identity.name, "--rebuild"):
         assert word in str(caught.value)
 
     with pytest.raises(AppError, match="--rebuild"):

@@ -3,7 +3,6 @@
 import itertools
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -18,8 +17,6 @@ from app.errors import (
     ShrinkRefused,
     StorageUnavailable,
 )
-from app.models.choose import load_embedder
-from app.settings import ModelSettings
 from app.storage.base import ObjectStore, StoredObject
 from app.types import Skip, image_id_of
 from indexer import publication
@@ -34,8 +31,8 @@ from tests.indexer.picture_collection import (
     some_settings,
 )
 from tests.support.catalogs import catalog_on
+from tests.support.service import FakeEmbedder
 from tests.support.stores import WrappedStore
-from tests.support.tiny_models import build_tiny_clip
 
 REBUILD = Options(rebuild=True)
 
@@ -206,13 +203,13 @@ def test_an_unexpected_error_ends_the_run_and_what_was_done_is_kept(collection: 
 
 
 def test_work_for_another_model_is_not_mixed_into_the_index_when_the_run_fails(
-    collection: Collection, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    collection: Collection, caplog: pytest.LogCaptureFixture
 ) -> None:
     for seed in range(12):
         collection.put(f"{seed:02}.png", seed)
     collection.run()
     token = collection.snapshot().pointer.token
-    other = load_embedder(ModelSettings(name=str(build_tiny_clip(tmp_path / "other-clip", seed=1))))
+    other = FakeEmbedder()
     collection.embedder = CountingEmbedder(other)
     collection.settings = some_settings(look_ahead=4)
     errors: dict[str | None, Exception] = {"10.png": RuntimeError("a bug")}
@@ -296,13 +293,11 @@ def test_a_rebuild_over_objects_that_all_vanish_is_refused(collection: Collectio
     assert len(collection.indexed()) == 10
 
 
-def test_a_rebuild_for_another_model_does_not_drop_what_the_storage_refuses(
-    collection: Collection, tmp_path: Path
-) -> None:
+def test_a_rebuild_for_another_model_does_not_drop_what_the_storage_refuses(collection: Collection) -> None:
     for seed in range(4):
         collection.put(f"{seed}.png", seed)
     collection.run()
-    other = load_embedder(ModelSettings(name=str(build_tiny_clip(tmp_path / "other-clip", seed=1))))
+    other = FakeEmbedder()
     collection.embedder = CountingEmbedder(other)
     errors: dict[str | None, Exception] = {f"{n}.png": StorageUnavailable("no") for n in range(3)}
     with pytest.raises(ShrinkRefused, match="3 of the 4"):
