@@ -127,8 +127,8 @@ def indexed(store: LocalStore) -> int:
 
 @pytest.mark.parametrize(
     ("options", "number"),
-    [((), signal.SIGTERM), (("--watch", "1000"), signal.SIGINT)],
-    ids=["SIGTERM", "SIGINT, watching"],
+    [((), signal.SIGTERM), ((), signal.SIGINT), (("--watch", "1000"), signal.SIGINT)],
+    ids=["SIGTERM", "SIGINT", "SIGINT, watching"],
 )
 def test_interrupted_in_the_middle_it_publishes_and_the_next_run_goes_on(
     start: Callable[..., Run],

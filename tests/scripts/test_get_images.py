@@ -255,7 +255,7 @@ def test_interrupt_ends_at_once_and_the_next_run_goes_on(site: PictureSite, tmp_
     )
     assert site.arrived.wait(DEADLINE_S)
     running.send_signal(signal.SIGINT)
-    stdout, stderr = running.communicate(timeout=25)  # less than the 30 s that it would wait for the server
+    stdout, stderr = running.communicate(timeout=10)
 
     assert running.returncode == 130
     assert (stdout, stderr) == ("", "Stopped. Run this again to go on.\n")

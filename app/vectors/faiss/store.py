@@ -285,7 +285,7 @@ def _best(ids: Ids, scores: Vectors, k: int) -> list[tuple[int, float]]:
     """The k best of one query, by falling score, then by id.
 
     Scores are rounded to DECIMALS, because below that float32 sums differ by the order of addition. So pictures with
-    the same vector have the same score and the same order, whichever path scored them.
+    the same vector have the same score and the same order on every path.
     """
     scores = np.round(scores, DECIMALS)
     order = np.lexsort((ids, -scores))[:k] if len(ids) <= 4 * k else _top(ids, scores, k)

@@ -265,7 +265,7 @@ def test_a_killed_worker_costs_no_picture_a_refused_one_is_named_and_one_that_is
 def test_pictures_over_which_every_worker_dies_are_given_up_and_named(
     connected: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(executor, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(executor, "MAX_ATTEMPTS", 2)
     bucket = Bucket(tmp_path / "bucket", dies_embedding=12 + 5)
     some_pictures(bucket.store, 12)
     report = bucket.run("ray")
