@@ -12,7 +12,7 @@ from scripts.train_demo_clip.backgrounds import BACKGROUNDS, PLAIN
 from scripts.train_demo_clip.colours import COLOUR_NAMES
 from scripts.train_demo_clip.phrases import PHRASES, Phrases, pluralise
 from scripts.train_demo_clip.scenes import Group, Scene
-from scripts.train_demo_clip.vocabulary import LANGUAGES, Vocabulary
+from scripts.train_demo_clip.vocabulary import LANGUAGES, Glyph, Vocabulary
 
 ANY_COUNT = 0
 SEVERAL = -1
@@ -30,24 +30,34 @@ class Term:
 
 @dataclass(frozen=True)
 class Caption:
+    """`glyphs` are those of the groups that the text names."""
+
     text: str
     terms: tuple[Term, ...]
     background: str | None
+    glyphs: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Wording:
-    """The odds of a keyword instead of the name, of naming colour, background and count, and of a prefix."""
+    """The odds of another word than the name, of naming colour, background and count, of a prefix, and of an article.
+
+    `all_groups` is how often all groups are named, not only some.
+    """
 
     keyword: float = 0.3
     colour: float = 1.0
     background: float = 0.85
     count: float = 1.0
     prefix: float = 0.15
+    article: float = 1.0
+    all_groups: float = 1.0
 
 
 FULL = Wording(keyword=0.08, background=1.0, prefix=0.1)
-LOOSE = Wording(keyword=0.45, colour=0.5, background=0.3, count=0.5, prefix=0.2)
+LOOSE = Wording(keyword=0.45, colour=0.5, background=0.3, count=0.5, prefix=0.2, all_groups=0.7)
+# The few words with which people begin a search: "dog", "a puppy", "red car".
+BARE = Wording(keyword=0.5, colour=0.25, background=0.08, count=0.15, prefix=0.05, article=0.5, all_groups=0.3)
 EXACT = Wording(keyword=0.0, background=1.0, prefix=0.0)
 
 
@@ -66,8 +76,8 @@ class Captioner:
         said = list(scene.groups)
         if len(said) > 1:
             rng.shuffle(said)  # type: ignore[arg-type]
-            if wording is LOOSE and rng.random() < 0.3:
-                said = said[:-1]
+            if rng.random() >= wording.all_groups:
+                said = said[:-1] if wording is not BARE else said[:1]
         parts, terms = zip(*(self._name(group, rng, wording, language) for group in said), strict=True)
         text = str(rng.choice(phrases.joiners)).join(parts)
         with_place = rng.random() < wording.background
@@ -75,35 +85,43 @@ class Captioner:
             text = _located(text, describe_place(scene.background, phrases, rng), rng)
         if rng.random() < wording.prefix:
             text = f"{rng.choice(phrases.prefixes)} {text}"
-        return Caption(text, tuple(terms), scene.background if with_place else None)
+        named = tuple(group.glyph for group in said)
+        return Caption(text, tuple(terms), scene.background if with_place else None, named)
 
     def describe_place(self, scene: Scene, rng: np.random.Generator) -> Caption:
         """A caption that names only the background."""
         language = str(rng.choice(LANGUAGES, p=[LANGUAGE_ODDS[lang] for lang in LANGUAGES]))
         return Caption(describe_place(scene.background, PHRASES[language], rng), (), scene.background)
 
+    def pick_entry(self, glyph: Glyph, language: str, rng: np.random.Generator) -> tuple[str, str]:
+        """(text, word): the name or another word of a glyph, with an article in some cases."""
+        word, whole = (glyph.names[language], False) if rng.random() < 0.35 else pick_word(glyph, language, rng)
+        article = "" if whole or rng.random() < 0.5 else f"{rng.choice(PHRASES[language].articles)} "
+        return _elide(f"{article}{word}"), word
+
     def _name(self, group: Group, rng: np.random.Generator, wording: Wording, language: str) -> tuple[str, Term]:
         glyph, phrases = self.vocabulary.glyphs[group.glyph], PHRASES[language]
         name, meaning = glyph.names[language], self.vocabulary.meanings[glyph.names[language]]
-        if rng.random() < wording.keyword and glyph.keywords[language]:
-            name = str(rng.choice(glyph.keywords[language]))
+        if rng.random() < wording.keyword:
+            name, whole = pick_word(glyph, language, rng)
             meaning = self.vocabulary.meanings[name]
+            if whole:
+                return name, Term(meaning, None, ANY_COUNT)
         elif name.endswith(" face") and rng.random() < 0.4:
             name = name.removesuffix(" face")
             meaning = self.vocabulary.meanings[name]
         colour = self._colour(group, rng, wording)
         text, count = _counted(name, group.count, language, rng, wording)
+        singular = count == 1 or (count == ANY_COUNT and wording is BARE)
         if colour is not None:
             text = _coloured(text, str(rng.choice(phrases.colours[colour])), phrases)
-        article = str(rng.choice(phrases.articles)) + " " if count == 1 else ""
-        if article and article[0] == "a" and language == "en" and text[:1] in "aeiou" and article == "a ":
-            article = "an "
+        article = str(rng.choice(phrases.articles)) + " " if singular and rng.random() < wording.article else ""
         number = (
             ""
             if count in (1, ANY_COUNT)
             else str(rng.choice(phrases.many if count == SEVERAL else phrases.numbers[count]))
         )
-        return f"{article}{number} {text}".strip() if number else f"{article}{text}", Term(meaning, colour, count)
+        return f"{number} {text}" if number else _elide(f"{article}{text}"), Term(meaning, colour, count)
 
     def _colour(self, group: Group, rng: np.random.Generator, wording: Wording) -> str | None:
         if group.tint is not None:
@@ -112,12 +130,32 @@ class Captioner:
         return COLOUR_NAMES[own[0]] if len(own) == 1 and rng.random() < 0.15 * wording.colour else None
 
 
+# How often a word for a glyph is an everyday word, one of emojibase's keywords, a kind of things, a description.
+_WORD_ODDS = {"everyday": 0.45, "keywords": 0.3, "kinds": 0.17, "about": 0.08}
+
+
+def pick_word(glyph: Glyph, language: str, rng: np.random.Generator) -> tuple[str, bool]:
+    """(another word than the name, whether it stands as it is: a description takes no number, colour or article)."""
+    tables = {name: words for name in _WORD_ODDS if (words := getattr(glyph, name).get(language))}
+    if not tables:
+        return glyph.names[language], False
+    odds = np.array([_WORD_ODDS[name] for name in tables])
+    table = str(rng.choice(list(tables), p=odds / odds.sum()))
+    word = str(rng.choice(tables[table]))
+    return word, table == "about" or (table == "kinds" and word.count(" ") > 1)
+
+
 def _counted(name: str, count: int, language: str, rng: np.random.Generator, wording: Wording) -> tuple[str, int]:
     """(noun in the right number, count that the caption claims)."""
     if count == 1:
         return name, 1 if rng.random() < 0.6 else ANY_COUNT
     claimed = count if rng.random() < wording.count else SEVERAL if rng.random() < 0.7 else ANY_COUNT
     return (name, ANY_COUNT) if claimed == ANY_COUNT else (pluralise(name, language, rng), claimed)
+
+
+def _elide(text: str) -> str:
+    """`a apple` -> `an apple`."""
+    return f"an {text[2:]}" if text[:2] == "a " and text[2:3] in "aeiou" else text
 
 
 def _coloured(noun: str, colour: str, phrases: Phrases) -> str:

@@ -12,6 +12,13 @@ from pathlib import Path
 from scripts.train_demo_clip import exams
 from scripts.train_demo_clip.encoder import Encoder
 from scripts.train_demo_clip.exams import Examiner, Line
+from scripts.train_demo_clip.sample_exams import (
+    Samples,
+    answer_first_queries,
+    answer_off_topic,
+    as_list,
+    examine_samples,
+)  # fmt: skip
 from scripts.train_demo_clip.sources import Sources
 from scripts.train_demo_clip.sprites import load_sprites
 from scripts.train_demo_clip.vocabulary import load_vocabulary
@@ -23,13 +30,26 @@ def main() -> None:
     parser.add_argument("--sources", type=Path, default=Path("demo-clip-sources"), help="folder of `npm install`")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "demo-clip", help="folder for sprites")
     parser.add_argument("--photos", type=Path, help="folder of photographs with captions.csv (image, caption)")
+    parser.add_argument("--samples", type=Path, default=Path("samples"))
     parser.add_argument("--scenes", type=int, default=1000)
+    parser.add_argument("--choose-by", metavar="STYLE", help="only the exams for choosing, with the style left out")
+    parser.add_argument("--answers", type=Path, help="write each first query with its first hit to this file")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     sources = Sources(arguments.sources)
     vocabulary = load_vocabulary(sources.emojibase)
     sheet = load_sprites(sources, vocabulary, arguments.cache)
-    lines = list(_lines(Examiner(Encoder(arguments.model), vocabulary, sheet, arguments.scenes), arguments.photos))
+    encoder = Encoder(arguments.model)
+    examiner = Examiner(encoder, vocabulary, sheet, arguments.scenes)
+    if arguments.choose_by:
+        print(as_table(exams.examine_for_choosing(examiner, arguments.choose_by)))
+        return
+    samples = Samples(encoder, arguments.samples)
+    lines = [*_lines(examiner, arguments.photos), *examine_samples(samples, vocabulary)]
+    lines += exams.measure_speed(examiner)
+    if arguments.answers:
+        tables = (as_list(answer_first_queries(samples)), as_list(answer_off_topic(samples)))
+        arguments.answers.write_text("\n\n".join(tables) + "\n")
     print(as_table(lines))
     if arguments.json:
         rows = [asdict(line) | {"value": round(line.value, 4), "reached": line.reached} for line in lines]
@@ -43,7 +63,6 @@ def _lines(examiner: Examiner, photos: Path | None) -> Iterator[Line]:
     yield from exams.examine_synonyms(examiner)
     if photos:
         yield from exams.examine_photographs(examiner, photos)
-    yield from exams.measure_speed(examiner)
 
 
 def as_table(lines: list[Line]) -> str:

@@ -1,7 +1,7 @@
-"""Muon (arXiv:2502.16982) in float32, all matrices of one shape at a time.
+"""Muon (arXiv:2502.16982), all matrices of one shape at a time.
 
-`torch.optim.Muon` works in bfloat16, one matrix after the other. A processor without bfloat16 must emulate it, and this
-takes eight times as long as the rest of the training step.
+`torch.optim.Muon` always works in bfloat16, one matrix after the other. A processor without bfloat16 must emulate it,
+which takes eight times as long as the rest of the training step. Here `dtype` is float32 unless the processor has it.
 """
 
 from collections import defaultdict
@@ -17,8 +17,14 @@ class Muon(torch.optim.Optimizer):
     """For matrices only. Updates are scaled to the RMS of AdamW's updates, so both can use the same learning rates."""
 
     def __init__(
-        self, matrices: Iterable[torch.Tensor], lr: float, weight_decay: float, momentum: float = 0.95
+        self,
+        matrices: Iterable[torch.Tensor],
+        lr: float,
+        weight_decay: float,
+        momentum: float = 0.95,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
+        self.dtype = dtype
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
@@ -30,7 +36,7 @@ class Muon(torch.optim.Optimizer):
                     by_shape[matrix.shape].append(matrix)
             for shape, matrices in by_shape.items():
                 directions = [self._direction(matrix, group["momentum"]) for matrix in matrices]
-                updates = orthogonalise(torch.stack(directions))
+                updates = orthogonalise(torch.stack(directions).to(self.dtype)).float()
                 torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(matrices, list(updates), alpha=-group["lr"] * 0.2 * max(shape) ** 0.5)
 

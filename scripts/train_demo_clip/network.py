@@ -67,11 +67,23 @@ def _plain_attention(
     return (weights @ value).transpose(1, 2).contiguous(), None
 
 
-def encode_images(model: CLIPModel, pixels: torch.Tensor) -> torch.Tensor:
-    """(B, 3, H, W) -> pooled (B, 192), as `CLIPVisionModel` does."""
+def encode_images(model: CLIPModel, pixels: torch.Tensor, keep: float = 1.0) -> torch.Tensor:
+    """(B, 3, H, W) -> pooled (B, 192), as `CLIPVisionModel` does; `keep` < 1 sees only this share of the patches.
+
+    Li et al., "Scaling Language-Image Pre-training via Masking" (FLIP, arXiv:2212.00794).
+    """
     tower = model.vision_model
-    hidden = tower.pre_layrnorm(_embed_patches(tower.embeddings, pixels))
+    embedded = _embed_patches(tower.embeddings, pixels)
+    hidden = tower.pre_layrnorm(_drop_patches(embedded, keep) if keep < 1 else embedded)
     return tower.post_layernorm(tower.encoder(inputs_embeds=hidden).last_hidden_state[:, 0])
+
+
+def _drop_patches(tokens: torch.Tensor, keep: float) -> torch.Tensor:
+    """(B, 1 + P, W) -> the class token and a random `keep` of the patches of each picture."""
+    batch, count, width = tokens.shape
+    order = torch.rand(batch, count - 1, device=tokens.device).argsort(1)[:, : round(keep * (count - 1))] + 1
+    chosen = torch.cat([order.new_zeros(batch, 1), order], 1)
+    return tokens.gather(1, chosen[..., None].expand(-1, -1, width))
 
 
 def _embed_patches(embeddings: nn.Module, pixels: torch.Tensor) -> torch.Tensor:

@@ -60,7 +60,7 @@ class ScenePlanner:
     """Makes random scenes from the given styles; by default from all but the held-out style."""
 
     def __init__(self, vocabulary: Vocabulary, sheet: SpriteSheet, styles: tuple[str, ...] | None = None) -> None:
-        weights = STYLE_WEIGHTS if styles is None else dict.fromkeys(styles, 1.0)
+        weights = STYLE_WEIGHTS if styles is None else {style: STYLE_WEIGHTS.get(style, 1.0) for style in styles}
         assert styles is not None or HELD_OUT_STYLE not in weights
         self.vocabulary, self.sheet = vocabulary, sheet
         row = np.array([weights.get(style, 0.0) for style in sheet.styles])[:, None] * sheet.present
@@ -68,6 +68,11 @@ class ScenePlanner:
         self._glyphs = np.flatnonzero(row.sum(0) > 0)
         self._monochrome = np.array([style in MONOCHROME_STYLES for style in sheet.styles])
         self._siblings = self._find_siblings()
+
+    def made_of(self) -> dict[str, list[str]]:
+        """What decides which scenes come out, apart from the seed."""
+        used = [style for style, odds in zip(self.sheet.styles, self._style_odds.sum(1), strict=True) if odds > 0]
+        return {"styles": used, "glyphs": [glyph.hexcode for glyph in self.vocabulary.glyphs]}
 
     def plan(self, rng: np.random.Generator, mix: Mix, background: str | None = None) -> Scene:
         """One random scene, on `background` if it is given."""

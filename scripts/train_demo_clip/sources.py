@@ -28,8 +28,11 @@ STYLE_WEIGHTS = {
     "emojione-v1": 0.9,
     "openmoji-black": 0.35,
     "fluent-contrast": 0.3,
+    "streamline-emojis": 1.0,
+    "game-icons": 0.3,
 }
-MONOCHROME_STYLES = frozenset({"openmoji-black", "fluent-contrast"})
+MONOCHROME_STYLES = frozenset({"openmoji-black", "fluent-contrast", "game-icons"})
+_ICONIFY_STYLES = ("noto-v1", "fxemoji", "emojione", "emojione-v1", "streamline-emojis", "game-icons")
 SvgReader = Callable[[Glyph], str | None]
 
 
@@ -56,7 +59,7 @@ class Sources:
             "fluent-flat": _by_slug(fluent / "flat"),
             "fluent-modern": _by_slug(fluent / "modern"),
             "fluent-contrast": _by_slug(fluent / "high-contrast"),
-            **{name: _by_icon(iconify / name) for name in ("noto-v1", "fxemoji", "emojione", "emojione-v1")},
+            **{name: _by_icon(iconify / name) for name in _ICONIFY_STYLES},
         }
 
 
@@ -85,6 +88,10 @@ def _by_slug(folder: Path) -> SvgReader:
     return read
 
 
+# Some sets number several drawings of a thing, or have only its face.
+_ICON_TAILS = ("", "-1", "-face", "-face-1")
+
+
 def _by_icon(folder: Path) -> SvgReader:
     @cache
     def icons() -> dict:
@@ -100,7 +107,7 @@ def _by_icon(folder: Path) -> SvgReader:
         return found
 
     def read(glyph: Glyph) -> str | None:
-        for slug in _slugs(glyph):
+        for slug in (f"{slug}{tail}" for tail in _ICON_TAILS for slug in _slugs(glyph)):
             icon = icons()["icons"].get(names().get(slug.replace("-", ""), ""))
             if icon is not None:
                 side = {key: icon.get(key, icons().get(key, 16)) for key in ("left", "top", "width", "height")}

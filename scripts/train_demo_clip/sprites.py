@@ -31,11 +31,11 @@ class SpriteSheet:
 def load_sprites(sources: Sources, vocabulary: Vocabulary, cache: Path) -> SpriteSheet:
     """Return the sheet. The first call rasterises it into `cache`, which takes a few minutes."""
     index, data = cache / "sprites.json", cache / "sprites.npy"
-    expected = [glyph.hexcode for glyph in vocabulary.glyphs]
-    if not (index.is_file() and json.loads(index.read_text())["glyphs"] == expected):
+    expected = {"styles": [NOTO, *sources.svg_styles()], "glyphs": [glyph.hexcode for glyph in vocabulary.glyphs]}
+    if not (index.is_file() and json.loads(index.read_text()) == expected):
         _rasterise_all(sources, vocabulary, index, data)
     pixels = np.load(data, mmap_mode="r")
-    return SpriteSheet(tuple(json.loads(index.read_text())["styles"]), pixels, pixels[:, :, :, :, 3].any(axis=(2, 3)))
+    return SpriteSheet(tuple(expected["styles"]), pixels, pixels[:, :, :, :, 3].any(axis=(2, 3)))
 
 
 def _rasterise_all(sources: Sources, vocabulary: Vocabulary, index: Path, data: Path) -> None:
