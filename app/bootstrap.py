@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict
 
 import anyio.to_thread
@@ -29,12 +30,21 @@ from app.models.calibration import Calibration, sample_calibration
 from app.models.checkpoint import find_checkpoint
 from app.models.hugging_face import SourceModel
 from app.models.lazy import LazyEmbedder
-from app.pictures.decoding import Picture
+from app.pictures.decoding import ReadPicture
+from app.pictures.processes import DecoderProcesses, Decoders, InThisProcess
+from app.search.served_names import ServedNames
 from app.search.service import SearchService
-from app.settings import ImageSettings, ModelSettings, Settings, StorageSettings, environment_of
+from app.settings import ModelSettings, Settings, StorageSettings, environment_of
 from app.storage.base import ObjectStore
-from app.storage.local import LocalStore
+from app.storage.local import STATE_FOLDER, LocalStore, folder_of_url
+from app.types import hash_content
 from app.vectors.base import VectorServer
+
+DECODERS = min(os.cpu_count() or 1, 8)
+"""Pictures that are decoded at the same time, each in a process of its own."""
+
+THUMBNAIL_THREADS = 4
+"""Thumbnails that are made at the same time. Each one holds its original in memory while it waits to be decoded."""
 
 STORAGE_THREADS = 16
 """Calls of the object store at the same time; most of the time they wait for the network."""
@@ -46,8 +56,13 @@ class Parts:
 
     settings: Settings
     store: ObjectStore
+    """Has the pictures."""
     catalog: Catalog
     model: LazyEmbedder
+    index_store: ObjectStore
+    """Has the index and the thumbnails. It is the pictures' own store unless `INDEX_URL` names another."""
+    decoders: Decoders = InThisProcess()  # noqa: RUF009 - has no state
+    """Decode picture files."""
 
 
 class State(TypedDict):
@@ -64,12 +79,14 @@ def build(settings: Settings, *, for_batches: bool = False) -> Parts:
 
     `for_batches` makes an index run faster and a single picture slower.
     """
-    store = open_store(settings.storage)
+    store = open_store(settings.storage, etag_cache=etag_cache_of(settings))
+    index_store = open_index_store(settings, store)
     model = LazyEmbedder(
         lambda: find_checkpoint(settings.model).fingerprint(),
         lambda calibration: load_embedder(settings.model, calibration, for_batches=for_batches),
     )
-    return Parts(settings, store, open_catalog(settings, store), model)
+    decoders = DecoderProcesses(DECODERS, settings.image.max_memory_bytes)
+    return Parts(settings, store, open_catalog(settings, index_store), model, index_store, decoders)
 
 
 @asynccontextmanager
@@ -82,38 +99,68 @@ async def running(parts: Parts) -> AsyncIterator[State]:
     embedder = await anyio.to_thread.run_sync(lambda: parts.model.embedder)
     workers = Workers(os.cpu_count() or 1, settings.batch.max_queue)
     storage_workers = Workers(STORAGE_THREADS, settings.batch.max_queue)
-    encoder = Encoder(embedder, settings.batch, settings.image, workers)
-    follower = IndexFollower(LiveCatalog(parts.catalog, embedder.identity), settings.index.poll_s)
+    decoding = Workers(DECODERS, settings.batch.max_queue)
+    encoder = Encoder(embedder, settings.batch, settings.image, workers, decoding=decoding, decoders=parts.decoders)
+    names = ServedNames()
+    follower = IndexFollower(LiveCatalog(parts.catalog, embedder.identity, names.prepare), settings.index.poll_s)
     jobs = IndexJobs(follower.refresh, environment=environment_of(settings))
     locator = Locator(store, link_expires_s=settings.storage.link_expires_s)
+    thumbnails = Thumbnails(store, settings.image, parts.index_store, parts.decoders)
+    thumbnail_workers = Workers(THUMBNAIL_THREADS, settings.batch.max_queue)
     async with AsyncExitStack() as stack:
         await encoder.start()
         stack.push_async_callback(encoder.stop)
         await follower.start()
         stack.push_async_callback(follower.stop)
         stack.push_async_callback(jobs.stop)
+        stack.callback(parts.decoders.close)
         yield State(
             current_view=follower.view,
-            search=SearchService(encoder, locator, workers),
-            library=Library(store, locator, Thumbnails(store, settings.image), storage_workers),
+            search=SearchService(encoder, locator, workers, names),
+            library=Library(store, locator, thumbnails, storage_workers, thumbnail_workers),
             indexing=Indexing(jobs, follower, encoder, settings.vector.store),
         )
 
 
-def open_store(settings: StorageSettings) -> ObjectStore:
-    """The object store that `STORAGE_URL` names. Raises InvalidSettings."""
+def open_store(
+    settings: StorageSettings, *, etag_cache: Path | None = None, setting: str = "STORAGE_URL"
+) -> ObjectStore:
+    """The object store at `settings.url`, which messages call `setting`. Raises InvalidSettings.
+
+    `etag_cache` is the file for the etags of a folder that may be read-only; by default it lies in the folder itself.
+    """
     scheme = settings.url.partition("://")[0]
     if scheme == "file":
-        return LocalStore.from_url(settings.url)
+        return LocalStore.from_url(settings.url, etag_cache=etag_cache, setting=setting)
     if scheme == "s3":
         from app.storage.s3 import S3Store  # boto3 takes most of a second to import
 
         return S3Store(settings)
-    raise InvalidSettings(f"STORAGE_URL={settings.url} has no known scheme. Use file://folder or s3://bucket.")
+    raise InvalidSettings(f"{setting}={settings.url} has no known scheme. Use file://folder or s3://bucket.")
+
+
+def open_index_store(settings: Settings, store: ObjectStore) -> ObjectStore:
+    """Where index and thumbnails are kept: as `INDEX_URL` says, else in `store`. Raises InvalidSettings."""
+    if not settings.index.url:
+        return store
+    return open_store(settings.storage.model_copy(update={"url": settings.index.url}), setting="INDEX_URL")
+
+
+def etag_cache_of(settings: Settings) -> Path | None:
+    """The file for the etags of a folder that stays read-only: beside its index, or with the models' files.
+
+    None where the index lies with the pictures. Raises InvalidSettings.
+    """
+    if not settings.index.url:
+        return None
+    name = f"etags-{hash_content(settings.storage.url.encode())[:16]}.sqlite3"
+    if settings.index.url.startswith("file:"):
+        return folder_of_url(settings.index.url, "INDEX_URL") / STATE_FOLDER / name
+    return settings.model.cache.expanduser() / name
 
 
 def open_catalog(settings: Settings, store: ObjectStore) -> Catalog:
-    """The catalog of the store; its vectors are where `VECTOR_STORE` says. Raises InvalidSettings."""
+    """The catalog of the store that has the index; vectors are where `VECTOR_STORE` says. Raises InvalidSettings."""
     server = open_vector_server(settings)
     backend = ServerBackend(store, server) if server else BucketBackend(store, settings.vector)
     return Catalog(store, settings.index, backend)
@@ -148,7 +195,7 @@ def load_embedder(
     return choose.load_embedder(settings, calibration, for_batches=for_batches)
 
 
-def picture_reader(settings: ModelSettings) -> Callable[[bytes, ImageSettings], Picture]:
+def picture_reader(settings: ModelSettings) -> ReadPicture:
     """`Embedder.read_picture` of the model that `MODEL` names, without its weights. Picklable.
 
     Raises ModelUnavailable.

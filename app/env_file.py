@@ -1,7 +1,8 @@
-"""Reads `.env`: NAME=value lines, whose names are checked so that a misspelt one is not ignored."""
+"""Reads `.env`: NAME=value lines. Names that look like misspelt settings of ours are refused, not ignored."""
 
 import difflib
 import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +11,16 @@ from dotenv.parser import Binding, parse_stream
 
 from app.errors import InvalidSettings
 
+logger = logging.getLogger(__name__)
 
-def read_env_file(path: Path, known: Sequence[str], foreign_prefixes: tuple[str, ...]) -> dict[str, str]:
-    """The file's variables, except empty ones.
+# How alike two names are, by difflib's ratio. MODLE and INDEX_POLL are mistakes; INDEX_EVERY and S3_PORT are Compose's.
+_MISSPELT = 0.77
 
-    Raises InvalidSettings for a file or line that can't be read, and for a name that is neither `known` nor begins with
-    one of `foreign_prefixes`.
+
+def read_env_file(path: Path, known: Sequence[str]) -> dict[str, str]:
+    """The file's variables, except empty ones. Compose, libraries and shells may keep theirs in the file too.
+
+    Raises InvalidSettings for a file or line that can't be read, and for a name that looks like a misspelt `known` one.
     """
     text = _text_of(path)
     for binding in parse_stream(io.StringIO(text)):
@@ -25,11 +30,14 @@ def read_env_file(path: Path, known: Sequence[str], foreign_prefixes: tuple[str,
                 "# before the line. See .env.example."
             )
     values = {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
-    for name in values:
-        if name not in known and not name.startswith(foreign_prefixes):
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise InvalidSettings(f"{path} sets {name}, which is no setting.{hint} See .env.example.")
+    for name in values.keys() - set(known):
+        near = difflib.get_close_matches(name.upper(), known, 1, _MISSPELT)
+        if near:
+            raise InvalidSettings(
+                f"{path} sets {name}, which is no setting. Did you mean {near[0]}? If it belongs to another program, "
+                "set it in that program's environment instead. See .env.example."
+            )
+        logger.debug("%s sets %s, which is no setting of image2search. It is put into the environment.", path, name)
     return values
 
 

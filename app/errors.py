@@ -7,6 +7,7 @@ AppError
 │   └── UnsupportedImageType
 ├── NotFound
 │   ├── ObjectNotFound
+│   ├── ObjectArchived
 │   ├── ImageNotFound
 │   ├── FolderNotFound
 │   └── JobNotFound
@@ -60,6 +61,10 @@ class NotFound(AppError):
 
 class ObjectNotFound(NotFound):
     """No object under that key."""
+
+
+class ObjectArchived(NotFound):
+    """The object's bytes lie in an archive, from which a person must restore them first."""
 
 
 class ImageNotFound(NotFound):

@@ -5,7 +5,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -13,7 +13,6 @@ from starlette.types import Lifespan
 
 from app.bootstrap import Parts, State, build, running
 from app.compat import image_search_v2
-from app.errors import IndexNotReady
 from app.http.middleware import middleware
 from app.http.middleware.access_log import configure_logging
 from app.http.openapi import describe
@@ -44,7 +43,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         version="0.1.0",
         description=DESCRIPTION,
         lifespan=_lifespan(settings, parts),
-        middleware=middleware(settings.image),
+        middleware=middleware(settings.image, settings.server),
         redoc_url=None,
     )
     app.include_router(search.router, prefix=API_PREFIX)
@@ -64,8 +63,6 @@ def _lifespan(settings: Settings, parts: Parts | None) -> Lifespan[FastAPI]:
             encoder = state["indexing"].encoder
             if encoder.notice:
                 log.warning("%s: %s", encoder.identity.name, encoder.notice)
-            with suppress(IndexNotReady):
-                await state["search"].prepare(state["current_view"]())
             yield state
 
     return lifespan

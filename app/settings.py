@@ -5,23 +5,16 @@ the entry points call `load_settings`.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.env_file import read_env_file
 from app.errors import InvalidSettings
-
-FOREIGN_PREFIXES = (
-    *("AWS_", "COMPOSE_", "CUDA_", "HF_", "MKL_", "OMP_"),
-    *("PYTHON", "PYTORCH_", "TOKENIZERS_", "TRANSFORMERS_", "UVICORN_"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"),
-    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_"),
-)
-"""Variables that libraries read themselves. They may stand in `.env` too."""
 
 
 class Group(BaseSettings):
@@ -39,6 +32,16 @@ class StorageSettings(Group):
         "file://data",
         description="`file://folder`, or `s3://bucket` / `s3://bucket/prefix` at any S3 endpoint (`AWS_ENDPOINT_URL`)",
     )
+    region: str = Field(
+        "",
+        validation_alias="AWS_REGION",
+        description="region of the bucket; empty: what boto3 finds (`AWS_DEFAULT_REGION`, the profile)",
+    )
+    exclude: str = Field(
+        "@eaDir,#recycle,.thumbnails,?RECYCLE.BIN,lost+found,.Trash*",
+        description="names of files and folders that are not indexed, at any depth, as globs with commas between them; "
+        "with a slash: paths from the top; `,`: none",
+    )
     links: Literal["presigned", "public", "service"] = Field(
         "presigned",
         description="how results link to pictures in S3: signed for a while, by plain public address, or through us",
@@ -46,7 +49,9 @@ class StorageSettings(Group):
     public_url: str = Field("", description="base address of public links, such as a CDN; empty: the endpoint's own")
     link_expires_s: int = Field(3600, ge=1, le=604_800, description="how long a signed link works, seconds")
     connect_timeout_s: float = Field(5, gt=0, description="seconds to wait for a connection")
-    read_timeout_s: float = Field(30, gt=0, description="seconds to wait for data")
+    read_timeout_s: float = Field(
+        10, gt=0, description="seconds to wait for data, and after which a request is not tried again"
+    )
     max_attempts: int = Field(4, ge=1, description="tries of one S3 request, the first included")
     connections: int = Field(32, ge=1, description="S3 connections kept open")
     multipart_bytes: int = Field(32 << 20, ge=5 << 20, description="objects above this go up in parts, bytes")
@@ -86,6 +91,12 @@ class ImageSettings(Group):
 
     max_bytes: int = Field(20 << 20, ge=1, description="largest picture file, bytes")
     max_pixels: int = Field(100_000_000, ge=1, description="largest picture, width x height, checked before decoding")
+    max_memory_bytes: int = Field(
+        400 << 20,
+        ge=32 << 20,
+        description="memory for decoding pictures, all at once; a picture that needs more is refused",
+    )
+    timeout_s: float = Field(10, gt=0, description="processor time that decoding one picture may take, seconds")
 
 
 class BatchSettings(Group):
@@ -106,6 +117,11 @@ class IndexSettings(Group):
 
     model_config = SettingsConfigDict(env_prefix="INDEX_")
 
+    url: str = Field(
+        "",
+        description="where index and thumbnails are kept, `file://folder` or `s3://bucket`, for pictures that stay "
+        "read-only; empty: with the pictures",
+    )
     batch_size: int = Field(64, ge=1, description="pictures embedded together by the indexer")
     readers: int = Field(8, ge=1, description="threads that read and decode pictures")
     look_ahead: int = Field(128, ge=1, description="pictures read ahead of the model; bounds the indexer's memory")
@@ -116,7 +132,9 @@ class IndexSettings(Group):
     )
     journal_max_files: int = Field(32, ge=0, description="appended files above which they are folded as well")
     poll_s: float = Field(5, gt=0, description="how often the service looks for a new index, seconds")
-    lock_ttl_s: float = Field(60, ge=3, description="after this silence a dead indexer's lock is taken over, seconds")
+    lock_ttl_s: float = Field(
+        60, ge=3, description="how long a lock must stay unchanged before the next indexer takes it over, seconds"
+    )
 
 
 class VectorSettings(Group):
@@ -163,14 +181,36 @@ def _in_lower_case(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+_HOST_NAME = re.compile(r"\*|(\*\.)?[\w-]+(\.[\w-]+)*", re.ASCII)
+
+
+def _host_names(value: str) -> str:
+    """The names without spaces."""
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    for name in names:
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no host name. Give names without scheme, port and path")
+    return ",".join(names)
+
+
 class ServerSettings(Group):
     """How the service is reached and what it logs."""
 
     host: str = Field("127.0.0.1", description="address the service listens on; 0.0.0.0 for every interface")
     port: int = Field(8000, ge=0, le=65535, description="port the service listens on; 0 picks a free one")
+    allowed_hosts: Annotated[str, AfterValidator(_host_names)] = Field(
+        "",
+        description="names of the service besides `localhost`, IP addresses and `HOST`, with commas between them, such "
+        "as `photos.example,*.lan`; `*`: any name",
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_in_lower_case)] = Field(
         "info", description="least level that is logged"
     )
+
+    @property
+    def names(self) -> list[str]:
+        """The names by which clients may ask for the service, besides local ones and IP addresses."""
+        return [self.host, *filter(None, self.allowed_hosts.split(","))]
 
 
 class Settings(BaseModel):
@@ -217,7 +257,7 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
     """
     if env_file is not None and env_file.is_file():
         known = [name for name, _, _ in variables()]
-        for name, value in read_env_file(env_file, known, FOREIGN_PREFIXES).items():
+        for name, value in read_env_file(env_file, known).items():
             os.environ.setdefault(name, value)
     try:
         return Settings()

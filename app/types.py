@@ -129,6 +129,8 @@ class Skip:
     object_key: str
     etag: str
     reason: str
+    kind: str = ""
+    """What the object is by its content where it is no picture and its name did not tell: `video`, `unknown`, ..."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from rich.logging import RichHandler
 
 from app.errors import AppError, InvalidSettings
 from app.indexing.messages import Report, RunError, to_line
+from app.printable import PrintableFormatter, printable, printable_lines
 from app.settings import Settings, load_settings
 from indexer.progress import (
     BarProgress,
@@ -75,8 +76,8 @@ class Output:
         """Our own loggers log from `level` on, libraries from warnings on."""
         bar = self._mode is ProgressMode.BAR
         handler = RichHandler(console=self._console, show_path=False) if bar else logging.StreamHandler()
-        form = "%(message)s" if bar else "%(asctime)s %(levelname)s %(message)s"
-        logging.basicConfig(level=logging.WARNING, format=form, handlers=[handler])
+        handler.setFormatter(PrintableFormatter("%(message)s" if bar else "%(asctime)s %(levelname)s %(message)s"))
+        logging.basicConfig(level=logging.WARNING, handlers=[handler])
         for name in ("app", "indexer"):
             logging.getLogger(name).setLevel(level.upper())
 
@@ -109,15 +110,15 @@ class Output:
     def error(self, error: AppError) -> None:
         """One sentence, the last line of stderr; for a program also a line of JSON on stdout."""
         if self._mode is not ProgressMode.JSON:
-            self._tell(f"Error: {error}")
+            self._tell(f"Error: {printable(str(error))}")
             return
-        self._tell(str(error))
+        self._tell(printable(str(error)))
         with suppress(OSError):
             write_line(sys.stdout, to_line(RunError(type(error).__name__, str(error))))
 
     def _tell(self, text: str) -> None:
         with suppress(OSError):
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(printable_lines(text), markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from app.errors import AppError
 from app.ingest.embedding import embed, not_embedded
 from app.ingest.reading import Content, Reader, ReadOutcome
 from app.models.calibration import MOST_PICTURES, Calibration, spread
+from app.pictures.decoding import Picture
+from app.pictures.limits import Limits
 from app.storage.base import ObjectInfo, ObjectStore
 from app.types import ImageRecord
 from indexer.look_ahead import LookAhead
@@ -33,7 +35,8 @@ class LocalExecutor:
         self._store = parts.store
         self._model = parts.model
         self._settings = parts.settings.index
-        self._reader = Reader(parts.store, parts.settings.image, known, parts.model.read_picture)
+        self._decoders = parts.decoders
+        self._reader = Reader(parts.store, parts.settings.image, known, self._read_picture)
         self._collector = collector
         self._batch: dict[str, list[Content]] = {}
         """By content hash; the first of each list is embedded for all of them."""
@@ -44,6 +47,9 @@ class LocalExecutor:
         if needs_model and not self._model.is_loaded:
             progress.phase("loading the model")
             log.info("The model is %s.", self._model.embedder.identity.name)
+
+    def _read_picture(self, data: bytes, limits: Limits) -> Picture:
+        return self._decoders.run(self._model.read_picture, data, limits)
 
     def run(self, objects: Sequence[ObjectInfo], stop: Stop) -> None:
         """As `Executor.run`. Raises StorageUnavailable, ModelUnavailable."""

@@ -5,17 +5,17 @@
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from app.bootstrap import Parts
 from app.catalog.catalog import mismatch_message
-from app.catalog.layout import is_picture_key
 from app.catalog.records import Records
 from app.catalog.snapshot import Drift, Snapshot, drift_of
 from app.errors import IndexCorrupt, IndexMismatch, ShrinkRefused
-from app.storage.base import ObjectInfo
-from app.types import ImageRecord, Skip, image_id_of, row_id
+from app.storage.base import ObjectInfo, Unlisted
+from app.types import ImageRecord, Skip, folder_of, image_id_of, in_folder, row_id
+from indexer.listing import list_pictures
 from indexer.progress import Progress
 from indexer.signals import Stop
 
@@ -69,11 +69,11 @@ class Baseline:
 class Plan:
     """What to read and what to drop.
 
-    Every listed object is in `to_read`, `too_large` or `still_broken`, or counted in `unchanged`.
+    Every seen picture is in `to_read`, `too_large`, `still_broken` or `unlisted`, or counted in `unchanged`.
     """
 
     seen: int = 0
-    """Listed objects."""
+    """Pictures that were found; a folder that can't be read counts as one."""
     to_read: tuple[ObjectInfo, ...] = ()
     """New and changed objects, sorted by key; in a rebuild, all that are not too large."""
     unchanged: int = 0
@@ -87,6 +87,14 @@ class Plan:
     """Indexed pictures whose objects are too large now."""
     forgotten: frozenset[str] = frozenset()
     """Object keys whose remembered skip is out of date."""
+    unlisted: tuple[Unlisted, ...] = ()
+    """Pictures and folders that the storage has and can't list."""
+    kept: tuple[ImageRecord, ...] = ()
+    """Indexed pictures in folders that can't be read now: their rows stay."""
+    others: Mapping[str, int] = field(default_factory=dict)
+    """How many listed objects are no pictures by their names, by kind."""
+    is_empty: bool = False
+    """Whether there is no object at all, apart from those that are never indexed."""
     interrupted: bool = False
     """Whether a stop was requested before the listing was complete; the plan is empty then."""
 
@@ -119,17 +127,19 @@ def load_baseline(run: Run) -> Baseline:
 def make_plan(run: Run, baseline: Baseline) -> Plan:
     """List the bucket and compare. Raises ShrinkRefused, StorageUnavailable."""
     run.progress.phase("listing")
-    listing = list(_list_pictures(run))
+    listing = list_pictures(run.parts, baseline.records, run.progress, run.stop)
     if run.stop():
         return Plan(interrupted=True)
     plan = diff_listing(
-        listing,
+        listing.pictures,
         baseline.snapshot,
         max_bytes=run.parts.settings.image.max_bytes,
         rebuild=run.options.rebuild,
         retry_skipped=run.options.retry_skipped,
         missing=baseline.drift.missing,
+        unlisted=listing.unlisted,
     )
+    plan = replace(plan, is_empty=not listing.objects, others=listing.others)
     check_losses(run, baseline, [*plan.gone, *plan.outgrown], plan.to_read)
     return plan
 
@@ -146,15 +156,6 @@ def check_losses(run: Run, baseline: Baseline, removed: Iterable[ImageRecord], p
         )
 
 
-def _list_pictures(run: Run) -> Iterator[ObjectInfo]:
-    for info in run.parts.store.list():
-        if run.stop():
-            return
-        if is_picture_key(info.key):
-            run.progress.advance()
-            yield info
-
-
 def diff_listing(
     listing: Iterable[ObjectInfo],
     snapshot: Snapshot | None,
@@ -163,11 +164,12 @@ def diff_listing(
     rebuild: bool = False,
     retry_skipped: bool = False,
     missing: Collection[int] = (),
+    unlisted: Sequence[Unlisted] = (),
 ) -> Plan:
     """Compare by key and etag.
 
     `rebuild` reads everything again, `retry_skipped` reads again what could not be read before. `missing` are rows
-    that have lost their vector; their pictures are read again.
+    that have lost their vector; their pictures are read again. What lies in an `unlisted` folder stays as it is.
     """
     records = snapshot.records if snapshot else {}
     skipped = snapshot.skipped if snapshot else {}
@@ -194,17 +196,29 @@ def diff_listing(
             still_broken.append(skip)
         else:
             to_read.append(info)
-    outdated = {key for key in skipped if key not in listed} | {skip.object_key for skip in too_large} & skipped.keys()
+    closed = [each.key.removesuffix("/") for each in unlisted if each.key.endswith("/")]
+    gone: list[ImageRecord] = []
+    kept: list[ImageRecord] = []
+    for row in left:
+        record = records[row]
+        (kept if _lies_in(record.object_key, closed) else gone).append(record)
+    outdated = {key for key in skipped if key not in listed and not _lies_in(key, closed)}
     return Plan(
-        seen=len(listed),
+        seen=len(listed) + len(unlisted),
         to_read=tuple(to_read),
         unchanged=unchanged,
         too_large=tuple(too_large),
         still_broken=tuple(still_broken),
-        gone=tuple(records[row] for row in left),
+        gone=tuple(gone),
         outgrown=tuple(outgrown),
-        forgotten=frozenset(outdated),
+        forgotten=frozenset(outdated | {skip.object_key for skip in too_large} & skipped.keys()),
+        unlisted=tuple(unlisted),
+        kept=tuple(kept),
     )
+
+
+def _lies_in(key: str, folders: Iterable[str]) -> bool:
+    return any(in_folder(folder_of(key), folder) for folder in folders)
 
 
 def refuse_shrink(

@@ -4,7 +4,7 @@ The changes are planned from the baseline. `Catalog.publish` leaves out what oth
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -48,6 +48,7 @@ class Publisher:
         Raises ShrinkRefused, IndexMismatch, IndexCorrupt, StorageUnavailable, VectorStoreUnavailable, ModelUnavailable,
         and AppError when nothing can be published.
         """
+        self._refuse_empty_start(plan)
         self._refuse_failed_start(results)
         self._refuse_losses(plan, results, removed)
         self._refuse_partial_rebuild(results)
@@ -91,10 +92,31 @@ class Publisher:
             except AppError as error:
                 log.warning("The %d pictures done so far could not be published: %s", results.done, error)
 
+    @property
+    def _starts(self) -> bool:
+        """Whether nothing of an earlier index stays."""
+        return self._baseline.snapshot is None or self._baseline.must_be_replaced
+
+    def _refuse_empty_start(self, plan: Plan) -> None:
+        """A disk that is not mounted looks like an empty folder, without pictures and without an index.
+
+        Raises ShrinkRefused.
+        """
+        if self._baseline.snapshot is None and plan.is_empty and not self._run.options.allow_shrink:
+            raise ShrinkRefused(
+                f"There is nothing to read in {self._run.parts.settings.storage.url} and no index that could be "
+                f"compared; nothing was published. If there should be pictures, mount the disk or correct "
+                f"STORAGE_URL. To publish an empty index all the same, run again with --allow-shrink."
+            )
+
     def _refuse_failed_start(self, results: Results) -> None:
         """An index must not start empty when there are pictures. Raises AppError."""
-        starts = self._baseline.snapshot is None or self._baseline.must_be_replaced
-        if starts and results.failed and not (results.done or results.skipped or results.interrupted):
+        if self._starts and results.vanished and not (results.done or results.skipped or results.failed):
+            raise AppError(
+                f"All {len(results.vanished):,} pictures were gone when they were to be read; nothing was published. "
+                f"Check that the disk is still mounted, and run again."
+            )
+        if self._starts and results.failed and not (results.done or results.skipped or results.interrupted):
             first = results.failed[0]
             raise AppError(
                 f"None of {len(results.failed):,} pictures could be read or embedded; nothing was published. "
@@ -105,11 +127,13 @@ class Publisher:
         """As for the listing, now that the run knows what can be read. Raises ShrinkRefused, after publishing the
         pictures that were embedded.
         """
-        failed = [failure.key for failure in results.failed] if self._baseline.must_be_replaced else []
+        lost = list(removed)
+        if self._baseline.must_be_replaced:
+            lost += [*self._baseline.records_of(failure.key for failure in results.failed), *plan.kept]
         unreadable = {*results.unreadable}
         readable = [info for info in plan.to_read if info.key not in unreadable]
         try:
-            check_losses(self._run, self._baseline, [*removed, *self._baseline.records_of(failed)], readable)
+            check_losses(self._run, self._baseline, lost, readable)
         except ShrinkRefused:
             self._keep(results)
             raise
@@ -122,7 +146,7 @@ class Publisher:
             )
 
     def _changes(self, plan: Plan, results: Results, removed: list[ImageRecord]) -> Changes:
-        added, vectors = self._rows(results)
+        added, vectors = self._rows(results, plan.kept)
         skipped_before = self._baseline.snapshot.skipped if self._baseline.snapshot else {}
         return Changes(
             added=added,
@@ -133,9 +157,12 @@ class Publisher:
             copied=len(added) > len(results.records),
         )
 
-    def _rows(self, results: Results) -> tuple[tuple[ImageRecord, ...], Vectors]:
-        """(N) records and their (N, D) unit rows: embedded ones first, then copies of indexed ones."""
-        copies = [*results.copies, *self._kept_by_rebuild(results)]
+    def _rows(self, results: Results, kept: Iterable[ImageRecord] = ()) -> tuple[tuple[ImageRecord, ...], Vectors]:
+        """(N) records and their (N, D) unit rows: embedded ones first, then copies of indexed ones.
+
+        `kept` are indexed pictures in folders that could not be read.
+        """
+        copies = [*results.copies, *self._kept_by_rebuild(results, kept)]
         added = (*results.records, *(record for record, _ in copies))
         if not added:
             return (), np.empty((0, 0), np.float32)
@@ -145,12 +172,16 @@ class Publisher:
         sources = [row_id(source.image_id) for _, source in copies]
         return added, np.concatenate([embedded, self._baseline.snapshot.vectors.get(sources)])
 
-    def _kept_by_rebuild(self, results: Results) -> list[tuple[ImageRecord, ImageRecord]]:
+    def _kept_by_rebuild(self, results: Results, kept: Iterable[ImageRecord]) -> list[tuple[ImageRecord, ImageRecord]]:
         """Indexed pictures that a rebuild could not read this time: they keep their record and vector."""
         if not self._run.options.rebuild or self._baseline.must_be_replaced:
             return []
-        kept = self._baseline.records_of(failure.key for failure in results.failed)
-        return [(record, record) for record in kept if row_id(record.image_id) not in self._baseline.drift.missing]
+        failed = self._baseline.records_of(failure.key for failure in results.failed)
+        return [
+            (record, record)
+            for record in (*failed, *kept)
+            if row_id(record.image_id) not in self._baseline.drift.missing
+        ]
 
     @property
     def _identity(self) -> ModelIdentity:

@@ -1,12 +1,18 @@
 """What a run did: counted for the report that programs read, and as sentences for people."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from app.catalog.snapshot import Snapshot
 from app.indexing.messages import Report, Unindexed
+from app.ingest.reading import Failure
+from app.printable import printable
 from app.types import ImageRecord, row_id
 from indexer.plan import Plan
 from indexer.results import Results
+
+_COUNTABLE = frozenset(("video", "PDF", "SVG", "icon", "archive"))
+"""Kinds that need no "file" behind them."""
 
 MAX_NAMED = 20
 """Skipped pictures that the summary names, and likewise failed ones; the JSON report names them all."""
@@ -27,11 +33,15 @@ def make_report(
     earlier = {item.image_id: item.etag for record in done if (item := known.get(row_id(record.image_id)))}
     added = [record for record in done if record.image_id not in earlier]
     changed = sum(earlier.get(record.image_id, record.etag) != record.etag for record in done)
-    skipped = sorted((*plan.too_large, *plan.still_broken, *results.skipped), key=lambda skip: skip.object_key)
-    failed = sorted(results.failed, key=lambda failure: failure.key)
+    skips = (*plan.too_large, *plan.still_broken, *results.skipped)
+    others = Counter(plan.others) + Counter(skip.kind for skip in skips if skip.kind)
+    skipped = [Unindexed(skip.object_key, skip.reason) for skip in skips if not skip.kind]
+    failed = [Unindexed(failure.key, failure.reason) for failure in results.failed]
+    for each in plan.unlisted:  # a folder's key ends with a slash; the next run tries it again
+        (failed if each.key.endswith("/") else skipped).append(Unindexed(each.key, each.reason))
     reached = len(done) + len(results.skipped) + len(results.failed) + len(results.vanished)
     return Report(
-        seen=plan.seen,
+        seen=plan.seen - sum(bool(skip.kind) for skip in skips),
         added=len(added),
         changed=changed,
         removed=len(removed),
@@ -39,8 +49,10 @@ def make_report(
         moved=_moved(added, plan.gone),
         embedded=results.embedded,
         reused=len(done) - results.embedded,
-        skipped=tuple(Unindexed(skip.object_key, skip.reason) for skip in skipped),
-        failed=tuple(Unindexed(failure.key, failure.reason) for failure in failed),
+        skipped=tuple(sorted(skipped, key=_key_of)),
+        failed=tuple(sorted(failed, key=_key_of)),
+        damaged=tuple(Unindexed(each.key, each.reason) for each in sorted(results.damaged, key=_failed_key)),
+        passed_over=dict(others.most_common()),
         vanished=len(results.vanished),
         left=len(plan.to_read) - reached,
         images_per_s=round(len(done) / results.took_s, 2) if done else 0.0,
@@ -60,11 +72,41 @@ def summary(report: Report) -> str:
         f"{report.removed:,} removed, {report.unchanged:,} unchanged, {len(report.skipped):,} skipped, "
         f"{len(report.failed):,} failed; {report.embedded:,} embedded{rate}; {report.took_s:,.1f} s."
     ]
-    return "\n".join([*lines, *_named("skipped", report.skipped), *_named("failed", report.failed)])
+    if report.passed_over:
+        lines.append(f"  {_counted(report.passed_over)} passed over")
+    if not report.seen and not report.interrupted:
+        lines.append(_why_nothing(report.passed_over))
+    for word, pictures in (("skipped", report.skipped), ("failed", report.failed), ("damaged", report.damaged)):
+        lines += _named(word, pictures)
+    return "\n".join(lines)
+
+
+def _counted(kinds: Mapping[str, int]) -> str:
+    """`12 videos, 3 PDFs`."""
+    return ", ".join(f"{count:,} {_word_for(kind, count)}" for kind, count in kinds.items())
+
+
+def _word_for(kind: str, count: int) -> str:
+    word = kind if kind in _COUNTABLE else f"{kind} file"
+    return word if count == 1 else f"{word}s"
+
+
+def _why_nothing(others: Mapping[str, int]) -> str:
+    if others:
+        return f"Warning: none of the {sum(others.values()):,} objects is a picture that can be read."
+    return "Warning: there is nothing to index in the place that STORAGE_URL names. Check that it is the right one."
+
+
+def _failed_key(failure: Failure) -> str:
+    return failure.key
+
+
+def _key_of(picture: Unindexed) -> str:
+    return picture.key
 
 
 def _named(word: str, pictures: tuple[Unindexed, ...]) -> list[str]:
-    lines = [f"  {word} {picture.key}: {picture.reason}" for picture in pictures[:MAX_NAMED]]
+    lines = [printable(f"  {word} {picture.key}: {picture.reason}") for picture in pictures[:MAX_NAMED]]
     if len(pictures) > MAX_NAMED:
         lines.append(f"  and {len(pictures) - MAX_NAMED:,} more {word}; --report FILE names them all.")
     return lines

@@ -26,6 +26,8 @@ class Results:
     """Pairs of a new record and the indexed record whose vector it takes."""
     skipped: list[Skip] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
+    damaged: list[Failure] = field(default_factory=list)
+    """Pictures that have a vector although their files are damaged."""
     vanished: list[str] = field(default_factory=list)
     """Object keys."""
     embedded: int = 0
@@ -99,6 +101,8 @@ class ResultCollector:
         self.results.embedded += 1
         for content in same:
             self._add(content, first, vector)
+        if flaw := same[0].flaw:
+            self.results.damaged.extend(Failure(content.info.key, flaw) for content in same)
         self._progress.advance(len(same))
 
     def _add(self, content: Content, twin: ImageRecord, vector: Vectors) -> None:

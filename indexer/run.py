@@ -41,7 +41,7 @@ def run_index(
     """
     run = Run(parts, options, UnbrokenProgress(progress), stop or NeverStop())
     try:
-        with IndexLock(parts.store, parts.settings.index.lock_ttl_s):
+        with IndexLock(parts.index_store, parts.settings.index.lock_ttl_s, run.stop.wait):
             return _run_locked(run, make_executor)
     finally:
         run.progress.close()

@@ -88,12 +88,14 @@ class OwnRun:
         self.towers = TimedTowers(embedder._towers)
         embedder._towers = self.towers
         self._embedder = embedder
+        self._decoders = bootstrap.DecoderProcesses(bootstrap.DECODERS, settings.image.max_memory_bytes)
 
     def index(self) -> float:
         store = bootstrap.open_store(self._settings.storage)
         shutil.rmtree(self._bucket / INDEX_PREFIX, ignore_errors=True)
         model = LazyEmbedder(lambda: self._embedder.identity.fingerprint, lambda _: self._embedder)
-        parts = bootstrap.Parts(self._settings, store, bootstrap.open_catalog(self._settings, store), model)
+        catalog = bootstrap.open_catalog(self._settings, store)
+        parts = bootstrap.Parts(self._settings, store, catalog, model, store, self._decoders)
         self.towers.busy_s, began = 0.0, time.perf_counter()
         report = run_index(parts, Options(), SilentProgress())
         if report.embedded == 0 or report.failed or report.skipped:

@@ -18,7 +18,8 @@ import yaml
 from docker.utils.build import exclude_paths
 
 from app.main import create_app
-from app.settings import FOREIGN_PREFIXES, Settings, load_settings, variables
+from app.settings import Settings, load_settings, variables
+from tests.support.foreign_names import FOREIGN_PREFIXES
 
 ROOT = Path(__file__).parents[1]
 IGNORED = [

@@ -46,7 +46,7 @@ def over_s3(bucket: str, **storage: object) -> Parts:
     store, embedder = open_store(settings.storage), FakeEmbedder()
     catalog = catalog_on(store, settings.index)
     catalog.publish(add_pictures(store, embedder), embedder.identity)
-    return Parts(settings, store, catalog, loaded(embedder))
+    return Parts(settings, store, catalog, loaded(embedder), store)
 
 
 def test_signed_links_over_s3(bucket: str) -> None:

@@ -67,66 +67,6 @@ def test_the_file_gives_what_the_environment_does_not(env_file: Path) -> None:
     assert settings.server.port == 8002
 
 
-def test_an_unknown_name_in_the_file_is_refused_with_the_near_one(env_file: Path) -> None:
-    env_file.write_text("STORAGE_URI=s3://photos\n")
-
-    with pytest.raises(InvalidSettings, match=r"sets STORAGE_URI, which is no setting\. Did you mean STORAGE_URL\?"):
-        load_settings(env_file)
-
-
-def test_an_unknown_name_like_nothing_is_refused_without_a_guess(env_file: Path) -> None:
-    env_file.write_text("XYZZY=1\n")
-
-    with pytest.raises(InvalidSettings, match=r"sets XYZZY, which is no setting\. See \.env\.example"):
-        load_settings(env_file)
-    assert "XYZZY" not in os.environ
-
-
-def test_the_case_of_a_name_in_the_file_matters(env_file: Path) -> None:
-    """What would silently be ignored is refused."""
-    env_file.write_text("storage_url=s3://photos\n")
-
-    with pytest.raises(InvalidSettings, match="storage_url"):
-        load_settings(env_file)
-
-
-@pytest.mark.parametrize("line", ["STORAGE_URL s3://photos", "PORT", "MODEL='never closed", "=value", "export"])
-def test_a_line_that_is_no_variable_is_refused_with_its_number(env_file: Path, line: str) -> None:
-    env_file.write_text(f"# mine\nPORT=8001\n\n\n{line}\nLOG_LEVEL=debug\n")
-
-    with pytest.raises(InvalidSettings, match=r"\.env, line 5, is not NAME=value"):
-        load_settings(env_file)
-    assert "PORT" not in os.environ
-
-
-@pytest.mark.parametrize(
-    ("data", "line"),
-    [("PORT=1\nMODEL=modèle\n".encode("latin-1"), 2), ("PORT=1\n".encode("utf-16"), 1)],
-)
-def test_a_file_that_is_not_utf8_is_refused(env_file: Path, data: bytes, line: int) -> None:
-    env_file.write_bytes(data)
-
-    with pytest.raises(InvalidSettings, match=rf"\.env, line {line}, is not UTF-8"):
-        load_settings(env_file)
-
-
-def test_a_file_that_cannot_be_read_is_refused(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> bytes:
-        raise PermissionError(13, "Permission denied")
-
-    env_file.write_text("PORT=8001\n")
-    monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(InvalidSettings, match=r"\.env can't be read: Permission denied"):
-        load_settings(env_file)
-
-
-def test_a_file_may_begin_with_a_byte_order_mark(env_file: Path) -> None:
-    env_file.write_bytes(b"\xef\xbb\xbfPORT=8001\r\nMODEL=mine\r\n")
-
-    settings = load_settings(env_file)
-    assert (settings.server.port, settings.model.name) == (8001, "mine")
-
-
 @pytest.mark.parametrize(
     "name",
     ["HTTP_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "all_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
@@ -229,3 +169,23 @@ def test_every_variable_has_one_name_and_a_meaning() -> None:
     assert all(description for _, _, description in listed)
     assert ("STORAGE_URL", "file://data") in {(name, default) for name, default, _ in listed}
     assert "MODEL" in {name for name, _, _ in listed}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("", []), ("*", ["*"]), ("photos.example, *.lan ,", ["photos.example", "*.lan"]), ("nas_1,xn--f.example", None)],
+)
+def test_allowed_hosts(value: str, expected: list[str] | None) -> None:
+    os.environ["ALLOWED_HOSTS"] = value
+
+    names = load_settings(None).server.names
+
+    assert names == ["127.0.0.1", *(value.split(",") if expected is None else expected)]
+
+
+@pytest.mark.parametrize("value", ["https://photos.example", "photos.example:443", "a/b", "a b", "*lan", "a.*", "."])
+def test_allowed_hosts_that_are_no_names_are_refused(value: str) -> None:
+    os.environ["ALLOWED_HOSTS"] = value
+
+    with pytest.raises(InvalidSettings, match=r"ALLOWED_HOSTS.*without scheme, port and path"):
+        load_settings(None)

@@ -6,6 +6,7 @@ pointer is replaced by compare-and-swap. A writer that loses reads the winner's 
 """
 
 import logging
+import random
 import time
 from dataclasses import replace
 from enum import Enum
@@ -21,13 +22,17 @@ from app.catalog.snapshot import Snapshot
 from app.catalog.verified_files import read_verified, upload_json
 from app.errors import IndexMismatch, PreconditionFailed, Unavailable
 from app.settings import IndexSettings
-from app.storage.base import ObjectStore
+from app.storage.base import KEYS_ONLY, ObjectStore
 from app.types import ModelIdentity
 
 log = logging.getLogger(__name__)
 
-PUBLISH_ATTEMPTS = 20
+PUBLISH_ATTEMPTS = 100
 """Lost races in a row after which publishing gives up; each one means that another writer got through."""
+
+MAX_PAUSE_S = 0.5
+"""Longest pause after a lost race. Pauses are random and grow with the losses, so that a crowd of writers spreads out
+and each one gets through."""
 
 FOLD_ATTEMPTS = 5
 """Lost races in a row after which folding is left to the next run."""
@@ -92,7 +97,7 @@ class Catalog:
         `PUBLISH_ATTEMPTS` lost races.
         """
         known = None if since is PlannedFrom.CURRENT else since
-        for _ in range(PUBLISH_ATTEMPTS):
+        for attempt in range(PUBLISH_ATTEMPTS):
             published = self._reader.published(known, rebuild)
             known = published.snapshot
             if since is PlannedFrom.CURRENT:
@@ -108,6 +113,7 @@ class Catalog:
             except PreconditionFailed:
                 # Its files stay: if the write went through after all, a later pointer relies on them.
                 log.info("Another writer published first; applying the changes on top of its state.")
+                time.sleep(random.uniform(0, min(MAX_PAUSE_S, 0.002 * 2**attempt)))  # noqa: S311 - no secret
                 continue
             self._tidy_up(snapshot.pointer)
             return snapshot
@@ -243,7 +249,7 @@ class Catalog:
         newest = layout.generation_number(pointer.generation)
         kept = {name for used in pointer.used for name in (used.generation, self._backend.maker_of(used.collection))}
         unused: dict[str, list[str]] = {}
-        for info in self._store.list(layout.INDEX_PREFIX):
+        for info in self._store.list(layout.INDEX_PREFIX, selection=KEYS_ONLY):
             generation = layout.generation_of(info.key)
             if generation and generation not in kept and layout.generation_number(generation) <= newest:
                 unused.setdefault(generation, []).append(info.key)

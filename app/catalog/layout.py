@@ -1,13 +1,15 @@
 """Names of objects in the bucket: which keys are pictures, and where the catalog keeps its own files."""
 
 import re
+from functools import lru_cache
 
-from app.pictures.formats import PICTURE_SUFFIXES
+from app.pictures.formats import is_picture_name, kind_of_name
 
 INDEX_PREFIX = "_index/"
 THUMBNAIL_PREFIX = "_thumbnails/"
-RESERVED_PREFIXES = (INDEX_PREFIX, THUMBNAIL_PREFIX, "_atlas/", "_uploads/")
-"""Objects below these were written by this service and are not the user's pictures."""
+RESERVED_FOLDERS = frozenset({"_index", "_thumbnails", "_generated", "_atlas", "_uploads"})
+"""What lies in folders of these names was written by this service and is no picture of the user's. They may lie at any
+depth: one library may be a folder of another."""
 
 POINTER_KEY = INDEX_PREFIX + "current.json"
 LOCK_KEY = INDEX_PREFIX + "lock.json"
@@ -20,9 +22,20 @@ GENERATION = re.compile(r"\d{8,}-[0-9a-f]{8}")
 
 
 def is_picture_key(key: str) -> bool:
-    """Whether the indexer treats the object as a picture; only the name decides."""
-    hidden = any(part.startswith(".") for part in key.split("/"))
-    return key.lower().endswith(PICTURE_SUFFIXES) and not hidden and not key.startswith(RESERVED_PREFIXES)
+    """Whether the indexer may find a picture in the object: its name says so, or says nothing about its kind."""
+    folder, _, name = key.rpartition("/")
+    may_be = is_picture_name(name) or kind_of_name(name) is None
+    return may_be and not _is_hidden(name) and _is_users_folder(folder)
+
+
+@lru_cache(maxsize=1024)
+def _is_users_folder(path: str) -> bool:
+    parts = path.split("/")
+    return RESERVED_FOLDERS.isdisjoint(parts) and not any(map(_is_hidden, parts))
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith(".") and part not in (".", "..")
 
 
 def index_key(generation: str) -> str:

@@ -3,10 +3,13 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from app.catalog.catalog import Catalog, mismatch_message
+from app.catalog.layout import generation_number
 from app.catalog.pointer import Pointer
 from app.catalog.snapshot import Snapshot
+from app.catalog.view import View
 from app.errors import AppError, IndexCorrupt, IndexMismatch, IndexNotReady
 from app.types import ModelIdentity
 
@@ -21,9 +24,13 @@ NOTHING_YET = "No index has been published yet. Run `image2search index`."
 class LiveCatalog:
     """Holds one snapshot and replaces it as a whole. Any thread may read `current` at any time."""
 
-    def __init__(self, catalog: Catalog, model: ModelIdentity) -> None:
+    def __init__(
+        self, catalog: Catalog, model: ModelIdentity, before_swap: Callable[[View], None] = lambda _: None
+    ) -> None:
+        """`before_swap` prepares what searches of a newly loaded state need, before it is served."""
         self._catalog = catalog
         self._model = model
+        self._before_swap = before_swap
         self._snapshot: Snapshot | None = None
         self._problem: str | None = NOTHING_YET
         self._refreshing = threading.Lock()
@@ -80,6 +87,14 @@ class LiveCatalog:
             return
         self._check_model(newest.pointer)
         pointer = newest.pointer
+        if self._snapshot is not None and _starts_from_nothing(pointer, self._snapshot.pointer):
+            self._report(
+                f"An empty index (generation {pointer.generation}) was made from nothing where "
+                f"{self._snapshot.pointer.count} pictures are served; they are served on. Check that the disk of "
+                f"STORAGE_URL is mounted. If the pictures were meant to go, restart the service."
+            )
+            return
+        self._before_swap(View(newest))
         log.info("Serving generation %s, journal %d: %d pictures.", pointer.generation, pointer.journal, pointer.count)
         self._snapshot = newest
         self._problem = None
@@ -88,3 +103,13 @@ class LiveCatalog:
         if problem != self._problem:
             log.warning("%s", problem)
         self._problem = problem
+
+
+def _starts_from_nothing(newest: Pointer, served: Pointer) -> bool:
+    """Whether an empty state was not made from the one that is served: its predecessors are gone, not its pictures.
+
+    A run in the empty folder of a disk that is not mounted makes such a state.
+    """
+    follows = served.generation in {kept.generation for kept in newest.used}
+    is_later = generation_number(newest.generation) > generation_number(served.generation)
+    return newest.count == 0 and served.count > 0 and not follows and not is_later

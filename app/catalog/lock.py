@@ -1,7 +1,10 @@
-"""One index run per bucket: a lock object with an expiry, renewed while its holder lives.
+"""One index run per bucket: a lock object that its holder rewrites while it lives, and deletes at the end.
 
-The lock only saves double work. If two runs still overlap (clocks that disagree, a holder that slept), the
-pointer's compare-and-swap still keeps the results of both.
+No clock is compared with another machine's. Who finds a lock watches it: if its content changes, the holder lives; if
+it stays the same for `ttl_s`, the holder is dead and the lock is taken over.
+
+The lock only saves double work. If two runs still overlap (a holder that was stopped for a while), the pointer's
+compare-and-swap keeps the results of both.
 """
 
 import logging
@@ -9,8 +12,8 @@ import os
 import socket
 import threading
 import time
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from types import TracebackType
 
 import orjson
@@ -23,23 +26,29 @@ from app.types import from_fields
 
 log = logging.getLogger(__name__)
 
-_LAST_SECOND = datetime.max.replace(tzinfo=UTC).timestamp() - 1
+RENEW_S = 5.0
+"""The holder rewrites the lock this often, or six times in a shorter `ttl_s`: a watcher soon sees that it lives."""
+
+WATCH_S = 0.5
+"""Pause between two looks at the lock of another run."""
 
 
 @dataclass(frozen=True)
 class _Claim:
     holder: str
     token: str
-    expires_at: float
-    """Seconds since the epoch, UTC."""
+    """New in each claim, so that each one has another content."""
 
 
 class IndexLock:
     """Context manager that holds the bucket's index lock. Raises IndexBusy on entry, naming the holder."""
 
-    def __init__(self, store: ObjectStore, ttl_s: float) -> None:
+    def __init__(self, store: ObjectStore, ttl_s: float, wait: Callable[[float], bool] | None = None) -> None:
+        """`wait` waits some seconds and returns True if the watching shall end: then the lock counts as held."""
         self._store = store
         self._ttl_s = ttl_s
+        self._renew_s = min(RENEW_S, ttl_s / 6)
+        self._wait = wait or threading.Event().wait
         self._holder = f"{socket.gethostname()}:{os.getpid()}"
         self._etag = ""
         self._tokens: set[str] = set()
@@ -49,10 +58,10 @@ class IndexLock:
 
     def __enter__(self) -> "IndexLock":
         found = self._find()
-        if found and found[0].expires_at > time.time():
-            raise _busy(found[0])
+        if found is not None:
+            found = self._watch(*found)
         try:
-            self._claim(self._ttl_s, found[1] if found else None)
+            self._claim(found[1] if found else None)
         except PreconditionFailed as error:
             winner = self._find()
             raise (
@@ -70,23 +79,59 @@ class IndexLock:
         if self._renewer:
             self._renewer.join()
         try:
-            self._claim(0.0, self._etag)
+            self._release()
         except AppError as failure:
-            log.warning("The index lock could not be released and expires by itself: %s", failure)
+            log.warning(
+                "The index lock could not be released (%s); the next run takes it over after %g s.",
+                failure,
+                self._ttl_s,
+            )
+
+    def _watch(self, claim: _Claim, etag: str) -> tuple[_Claim, str] | None:
+        """The lock of a dead run, or None if it was released meanwhile. Raises IndexBusy if its holder lives."""
+        log.info("Index run %s has the lock. Watching for up to %g s whether it lives.", claim.holder, self._ttl_s)
+        ends_at = time.monotonic() + self._ttl_s
+        while time.monotonic() < ends_at:
+            if self._wait(min(WATCH_S, self._renew_s)):
+                raise _busy(claim)
+            found = self._find()
+            if found is None:
+                return None
+            if found[1] != etag:
+                raise _busy(found[0])
+        log.warning("Index run %s has not renewed the lock for %g s, so it is taken over.", claim.holder, self._ttl_s)
+        return claim, etag
+
+    def _release(self) -> None:
+        """Delete the lock if it is still ours."""
+        found = self._find()
+        if found and found[0].token in self._tokens:
+            self._store.delete(LOCK_KEY)
+        else:
+            log.warning("The index lock was taken over by another run, so it is not released.")
 
     def _keep(self) -> None:
-        while not self._released.wait(self._ttl_s / 3):
+        while not self._released.wait(self._renew_s):
             try:
-                self._claim(self._ttl_s, self._etag)
+                self._renew()
             except PreconditionFailed:
                 log.warning("The index lock was taken over by another run; this one goes on, its result is kept too.")
                 return
             except StorageUnavailable as error:
                 log.warning("The index lock could not be renewed yet: %s", error)
 
-    def _claim(self, ttl_s: float, etag: str | None) -> None:
+    def _renew(self) -> None:
+        """Raises PreconditionFailed, StorageUnavailable."""
+        try:
+            self._claim(self._etag)
+        except PreconditionFailed:
+            if self._find() is not None:
+                raise
+            self._claim(None)  # Another run took the lock over, and has ended since.
+
+    def _claim(self, etag: str | None) -> None:
         """Write our claim in place of the lock with `etag` (None: of no lock). Raises PreconditionFailed."""
-        claim = _Claim(self._holder, new_token(), time.time() + ttl_s)
+        claim = _Claim(self._holder, new_token())
         self._tokens.add(claim.token)
         try:
             self._etag = self._put(claim, etag)
@@ -98,7 +143,7 @@ class IndexLock:
             if found[0].token != claim.token:  # an earlier claim of ours, whose reply was lost
                 if isinstance(error, StorageUnavailable):
                     raise
-                self._claim(ttl_s, self._etag)
+                self._claim(self._etag)
 
     def _put(self, claim: _Claim, etag: str | None) -> str:
         body = orjson.dumps(asdict(claim))
@@ -107,21 +152,20 @@ class IndexLock:
         return self._store.put(LOCK_KEY, body, content_type="application/json", if_match=etag)
 
     def _find(self) -> tuple[_Claim, str] | None:
-        """The claim and its etag. A lock that can't be read counts as expired."""
+        """The claim and its etag. A lock that can't be read is watched like any other."""
         try:
             stored = self._store.get(LOCK_KEY)
         except ObjectNotFound:
             return None
         try:
             claim = from_fields(_Claim, orjson.loads(stored.data))
-            return replace(claim, expires_at=min(float(claim.expires_at), _LAST_SECOND)), stored.etag
         except (TypeError, ValueError, AttributeError):
-            return _Claim("an unreadable lock", "", 0.0), stored.etag
+            return _Claim("with an unreadable lock", ""), stored.etag
+        return _Claim(str(claim.holder), str(claim.token)), stored.etag
 
 
 def _busy(claim: _Claim) -> IndexBusy:
-    until = datetime.fromtimestamp(claim.expires_at, UTC).isoformat(timespec="seconds")
     return IndexBusy(
-        f"Another index run ({claim.holder}) holds the bucket's lock until {until} unless it renews it. "
-        f"Wait for it to end; the lock of a dead run expires by itself."
+        f"Another index run ({claim.holder}) holds the bucket's lock and is at work. Wait for it to end; the lock of a "
+        f"dead run is taken over by itself."
     )

@@ -5,17 +5,17 @@ unique token: a writer that is told that it lost reads the pointer back, and the
 """
 
 import uuid
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from app.catalog.layout import GENERATION, POINTER_KEY
 from app.errors import IndexCorrupt, ObjectNotFound, PreconditionFailed, StorageUnavailable
 from app.storage.base import ObjectStore
-from app.types import ModelIdentity, from_fields
+from app.types import ModelIdentity
 from app.vectors.base import EXACT, Accuracy
 
 FORMAT = 2
@@ -82,53 +82,39 @@ class Pointer:
 
     @classmethod
     def from_json(cls, data: bytes) -> "Pointer":
-        """Unknown fields are passed over, missing ones get their defaults. Raises IndexCorrupt."""
+        """Unknown fields are passed over, missing ones get their defaults. A whole number may be written as `5.0`.
+
+        Raises IndexCorrupt.
+        """
         try:
             values: dict[str, Any] = orjson.loads(data)
             version = values["format"]
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise _not_a_pointer() from error
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise _not_a_pointer("it is no JSON object with a format") from error
         if version != FORMAT:
             raise IndexCorrupt(
                 f"{POINTER_KEY} has format {version}, this version reads {FORMAT}. Index again with --rebuild."
             )
         try:
-            pointer = cls._from_fields(values)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise _not_a_pointer() from error
-        if len(pointer.files) != (1 if pointer.collection else 2) or not GENERATION.fullmatch(str(pointer.generation)):
-            raise _not_a_pointer()
+            pointer = _POINTERS.validate_python(values | {"model": values})
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise _not_a_pointer(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        if len(pointer.files) != (1 if pointer.collection else 2):
+            raise _not_a_pointer("it names too few files, or too many")
+        if not GENERATION.fullmatch(pointer.generation):
+            raise _not_a_pointer(f"{pointer.generation!r} is no name of a generation")
         return pointer
 
-    @classmethod
-    def _from_fields(cls, values: dict[str, Any]) -> "Pointer":
-        """The pointer from parsed JSON. Raises KeyError, TypeError, AttributeError."""
-        accuracy = {name: _frozen(value) for name, value in values.get("accuracy", asdict(EXACT)).items()}
-        parts = {
-            "model": from_fields(ModelIdentity, values),
-            "files": _entries(FileEntry, values["files"]),
-            "journals": _entries(FileEntry, values.get("journals", [])),
-            "previous": _entries(Kept, values.get("previous", [])),
-            "accuracy": from_fields(Accuracy, accuracy),
-            "made_with": tuple(values.get("made_with", [])),
-        }
-        return from_fields(cls, values | parts)
+
+_POINTERS = TypeAdapter(Pointer)
+"""Checks the types of every field, down to the files."""
 
 
-Entry = TypeVar("Entry", FileEntry, Kept)
-
-
-def _entries(kind: type[Entry], items: Iterable[Mapping[str, Any]]) -> tuple[Entry, ...]:
-    return tuple(from_fields(kind, item) for item in items)
-
-
-def _frozen(value: Any) -> Any:
-    """JSON's lists as tuples."""
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
-
-
-def _not_a_pointer() -> IndexCorrupt:
-    return IndexCorrupt(f"{POINTER_KEY} is no pointer to a generation. Restore it, or index again with --rebuild.")
+def _not_a_pointer(reason: str) -> IndexCorrupt:
+    return IndexCorrupt(
+        f"{POINTER_KEY} is no pointer to a generation ({reason}). Restore it, or index again with --rebuild."
+    )
 
 
 def generation_name(number: int) -> str:

@@ -12,7 +12,7 @@ from app.catalog.pointer import Kept, Pointer, read_pointer
 from app.catalog.snapshot import Snapshot
 from app.catalog.verified_files import read_verified
 from app.errors import IndexCorrupt, IndexMismatch, ObjectNotFound
-from app.storage.base import ObjectStore
+from app.storage.base import KEYS_ONLY, ObjectStore
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class PublishedReader:
             etag = self._store.head(layout.POINTER_KEY).etag
         except ObjectNotFound:
             etag = None
-        found = {layout.generation_of(info.key) for info in self._store.list(layout.INDEX_PREFIX)}
+        found = {layout.generation_of(info.key) for info in self._store.list(layout.INDEX_PREFIX, selection=KEYS_ONLY)}
         newest_first = sorted((name for name in found if name), key=layout.generation_number, reverse=True)
         number = layout.generation_number(newest_first[0]) if newest_first else 0
         return Published(None, etag, number, tuple(Kept(name) for name in newest_first))

@@ -6,17 +6,20 @@ from contextlib import contextmanager
 from hashlib import file_digest, sha256
 from pathlib import Path
 
+from app import scratch
 from app.catalog.metadata import REMEDY
 from app.catalog.pointer import FileEntry
-from app.errors import IndexCorrupt, ObjectNotFound, StorageUnavailable
+from app.errors import IndexCorrupt, InvalidInput, ObjectNotFound, StorageUnavailable
 from app.storage.base import ObjectStore
+
+SCRATCH_PREFIX = "image2search-index-"
 
 
 def read_verified(store: ObjectStore, entry: FileEntry) -> bytes:
     """The file's bytes. Raises IndexCorrupt when it is missing, or differs from what the pointer says."""
     try:
         data = store.get(entry.key).data
-    except ObjectNotFound as error:
+    except (ObjectNotFound, InvalidInput) as error:
         raise _missing(entry) from error
     _check(entry, len(data), sha256(data).hexdigest())
     return data
@@ -26,8 +29,8 @@ def read_verified(store: ObjectStore, entry: FileEntry) -> bytes:
 def scratch_folder() -> Iterator[Path]:
     """A temporary folder. Raises StorageUnavailable when a file can't be written there."""
     try:
-        with tempfile.TemporaryDirectory(prefix="image2search-") as folder:
-            yield Path(folder)
+        with scratch.scratch_folder(Path(tempfile.gettempdir()), SCRATCH_PREFIX) as folder:
+            yield folder
     except OSError as error:
         raise StorageUnavailable(
             f"Can't keep files of the index in the temporary folder {tempfile.gettempdir()}: {error.strerror or error}"
@@ -44,7 +47,7 @@ def download_verified(store: ObjectStore, entry: FileEntry, path: Path) -> None:
                 digest.update(chunk)
                 size += len(chunk)
                 file.write(chunk)
-    except ObjectNotFound as error:
+    except (ObjectNotFound, InvalidInput) as error:
         raise _missing(entry) from error
     _check(entry, size, digest.hexdigest())
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from app.catalog.snapshot import Snapshot
 from app.errors import ImageNotFound
-from app.types import ImageRecord, ModelIdentity, Vectors, in_folder, row_id
+from app.types import ImageRecord, ModelIdentity, Vectors, folder_of, in_folder, row_id
 from app.vectors.base import Accuracy
 
 EVERYWHERE = ("",)
@@ -71,7 +71,8 @@ class View:
     @property
     def skipped(self) -> int:
         """How many objects could not be read as pictures."""
-        return sum(self._shows(key.rpartition("/")[0]) for key in self._snapshot.skipped)
+        skips = self._snapshot.skipped.values()
+        return sum(self._shows(folder_of(skip.object_key)) for skip in skips if not skip.kind)
 
     def record(self, image_id: str) -> ImageRecord:
         """Raises ImageNotFound."""

@@ -28,7 +28,7 @@ TRY = """
   curl -s {address}/api/v1/search/text -H 'Content-Type: application/json' -d '{{"query": "a red car at night"}}'
   [dim]# show one[/]
   curl -s {address}/api/v1/search/image -F file=@{picture} -F k=3
-  [dim]# look inside a folder; naming it in the query does the same: "yellow food"[/]
+  [dim]# look inside a folder; pointing at it in the query does the same: "yellow in the food folder"[/]
   curl -s {address}/api/v1/search/text -H 'Content-Type: application/json' -d '{{"query": "yellow", "folder": "food"}}'
 
 Docs: {address}/docs   [dim](Ctrl-C ends the demo)[/]
@@ -36,12 +36,13 @@ Docs: {address}/docs   [dim](Ctrl-C ends the demo)[/]
 
 
 def demo_settings(settings: Settings) -> Settings:
-    """`settings` with the demo's own storage, model and vector store."""
+    """`settings` with the demo's own storage, model and vector store, and its index beside its pictures."""
     return settings.model_copy(
         update={
             "storage": settings.storage.model_copy(update={"url": STORAGE_URL}),
             "model": settings.model.model_copy(update={"name": MODEL}),
             "vector": settings.vector.model_copy(update={"store": "faiss"}),
+            "index": settings.index.model_copy(update={"url": ""}),
         }
     )
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,7 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from app.errors import AppError
+from app.printable import printable
 from app.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from app.search.folders import FolderChoice
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Find your pictures by describing or showing one.")
 console = Console()
@@ -22,7 +26,7 @@ def main() -> None:
     try:
         app()
     except AppError as error:
-        problems.print(Text("Error:", "red"), Text(str(error)), soft_wrap=True)
+        problems.print(Text("Error:", "red"), Text(printable(str(error))), soft_wrap=True)
         sys.exit(1)
 
 
@@ -49,13 +53,20 @@ def search(
     query: Annotated[str, typer.Argument(help="What the picture shows, or the path of a picture to find its likes.")],
     k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many results.")] = 5,
     folder: Annotated[str, typer.Option(help="Only in or below this folder.")] = "",
+    auto_folder: Annotated[
+        bool,
+        typer.Option(help="Search only in the folder that the query points at, as in 'dogs in the nature folder'."),
+    ] = True,
 ) -> None:
     """Search from the terminal, without a running service."""
     from app.cli.serving import search_once
 
+    answer = search_once(load_settings(), query, k, folder, auto_folder=auto_folder)
+    if answer.folder and answer.folder.source == "detected":
+        console.print(Text(printable(_what_was_searched(answer.folder))), soft_wrap=True)
     table = Table("score", "picture", box=None)
-    for hit in search_once(load_settings(), query, k, folder):
-        table.add_row(f"{hit.score:.3f}", Text(hit.uri, overflow="fold"))
+    for hit in answer.hits:
+        table.add_row(f"{hit.score:.3f}", Text(printable(hit.uri), overflow="fold"))
     console.print(table)
 
 
@@ -67,6 +78,13 @@ def demo(
     from app.cli.demo import run_demo
 
     run_demo(_at(load_settings(), None, port), console)
+
+
+def _what_was_searched(folder: "FolderChoice") -> str:
+    return (
+        f"Searched {' and '.join(folder.paths)} for '{folder.embedded_text}': the query points at that folder with "
+        f"'{' '.join(folder.words)}'. --no-auto-folder searches everywhere."
+    )
 
 
 def _at(settings: Settings, host: str | None, port: int | None) -> Settings:

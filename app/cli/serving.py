@@ -1,25 +1,34 @@
 """Runs the services in this process: over HTTP until a signal comes, or for one search."""
 
 import asyncio
+import logging
+import os
 import signal
 import socket
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
+from pydantic import ValidationError
 
 from app.bootstrap import build, running
 from app.encoder.encoder import PictureFile, Text
-from app.errors import InvalidSettings
+from app.errors import InvalidInput, InvalidSettings
+from app.http.problems import validation_entries, validation_sentence
+from app.http.server import server_config
 from app.main import create_app
-from app.search.service import Query
+from app.search.schemas import TextSearch
+from app.search.service import Query, SearchAnswer
 from app.settings import Settings
-from app.types import Hit
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 0.5
+"""How long threads get to end after the service has stopped."""
 
 EVERYWHERE_AND_HERE = ("0.0.0.0", "127.0.0.1", "::", "::1")  # noqa: S104
-
-DRAIN_S = 8
-"""Seconds that running requests get to end when the service is told to stop. Containers are killed after ten."""
 
 
 class _AnnouncingServer(uvicorn.Server):
@@ -49,23 +58,53 @@ def run_service(settings: Settings, announce: Callable[[str], None]) -> None:
     app = create_app(settings, parts)
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, lambda *_: None)  # uvicorn raises it again after its orderly end
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN_S
-    )
-    _AnnouncingServer(config, announce, address).run(sockets=[listener])
+    _AnnouncingServer(server_config(app), announce, address).run(sockets=[listener])
+    leave_calls_behind()
 
 
-def search_once(settings: Settings, text_or_path: str, k: int, folder: str) -> list[Hit]:
-    """The k best pictures for a text, or for a picture file where there is one of that path. Raises AppError."""
-    path = Path(text_or_path)
-    term = PictureFile(path.read_bytes()) if path.is_file() else Text(text_or_path)
-    query = Query((term,), k, folder=folder)
+def leave_calls_behind() -> None:
+    """End the process here if threads still wait for a storage that does not answer: Python would wait for them."""
+    ends_at = time.monotonic() + GRACE_S
+    threads = [each for each in threading.enumerate() if each is not threading.current_thread() and not each.daemon]
+    for thread in threads:
+        thread.join(max(0.0, ends_at - time.monotonic()))
+    if left := sum(thread.is_alive() for thread in threads):
+        log.warning("Stopped without the answers to %d calls that were still going on.", left)
+        logging.shutdown()
+        os._exit(0)
 
-    async def search() -> list[Hit]:
+
+def search_once(settings: Settings, text_or_path: str, k: int, folder: str, *, auto_folder: bool) -> SearchAnswer:
+    """What `/search/text` answers to a text, or `/search/image` to a picture file, where there is one of that path.
+
+    Raises AppError.
+    """
+    if _is_file(text_or_path):
+        query = Query((PictureFile(Path(text_or_path).read_bytes()),), k, folder=folder)
+    else:
+        asked = _checked(query=text_or_path, k=k, folder=folder, auto_folder=auto_folder)
+        query = Query((Text(asked.query),), k, folder=folder, auto_folder=asked.auto_folder)
+
+    async def search() -> SearchAnswer:
         async with running(build(settings)) as state:
-            return (await state["search"].search(query, state["current_view"]())).hits
+            return await state["search"].search(query, state["current_view"]())
 
     return asyncio.run(search())
+
+
+def _is_file(text_or_path: str) -> bool:
+    try:
+        return Path(text_or_path).is_file()
+    except OSError:  # A long text is too long for a path.
+        return False
+
+
+def _checked(**fields: object) -> TextSearch:
+    """The fields, within the limits of `/search/text`. Raises InvalidInput."""
+    try:
+        return TextSearch.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidInput(validation_sentence(validation_entries(error.errors()))) from error
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -3,13 +3,15 @@
 As that API's README documents them: a bare list of `{distance, folder, s3_path, image_url}`, distance Euclidean, lower
 is better; `folder: ""` means that no folder is given. Unknown fields are ignored. Where the README says nothing:
 
-- `k` of an image search stands in the query string, as its parameter table says, or in the form, as its curl example
-  does; where both are given, the query string wins. `k` goes to 1000 (the README recommends at most 100).
+- `k` and `folder` of an image search stand in the query string, as its parameter table says, or in the form, as its
+  curl example does; where both are given, the query string wins. `k` goes to 1000 (the README recommends at most 100).
 - A folder without pictures gives an empty list, as the original answers.
 - `folder` in answers is the picture's whole folder, `nature/beach`; empty at the bucket's root.
 - A query has at most 2,000 characters and is not blank. Any other query is an invalid parameter.
-- Statuses are the README's three, 400 (invalid file, missing or invalid parameters), 404 and 500 (storage, model and
-  index), and 413 for what is too large. Bodies have its `detail`, and the other members of a problem document.
+- Statuses are the README's three, 400 (invalid file, missing or invalid parameters), 404 and 500 (bugs), and those of
+  HTTP for what it does not speak of: 413 for what is too large, 408 for a body that comes too slowly, 503 with
+  Retry-After for what works again later (no index yet, storage down, too many requests). Bodies have its `detail`, and
+  the other members of a problem document.
 - `image_url` is a plain public S3 address where `STORAGE_LINKS=public`.
 """
 
@@ -25,20 +27,21 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.catalog.view import View
 from app.encoder.encoder import PictureFile, Text
 from app.errors import AppError, FolderNotFound
 from app.http.addresses import Addresses
 from app.http.openapi import problems
-from app.http.problems import http_sentence, kind_of, problem, validation_entries, validation_sentence
+from app.http.problems import http_sentence, kind_of, problem, retry_headers, validation_entries, validation_sentence
 from app.http.requests import ViewSource
 from app.search.routes import Search
 from app.search.schemas import QueryText
-from app.search.service import Query
+from app.search.service import Query, SearchService
 from app.types import Hit
 
 MAX_K = 1000
 
-_KEPT_STATUSES = (404, 413)
+_KEPT_STATUSES = (404, 408, 413, 503)
 
 
 class V2Route(APIRoute):
@@ -59,22 +62,25 @@ class V2Route(APIRoute):
                 )
             except AppError as error:
                 kind = kind_of(error)
-                return problem(request, _status(kind.status), kind.detail or str(error), name=kind.name)
+                headers = retry_headers(error, kind)
+                return problem(
+                    request, _status(kind.status), kind.detail or str(error), name=kind.name, headers=headers
+                )
 
         return handle_v2
 
 
 def _status(status: int) -> int:
-    if status >= 500:
-        return 500
-    return status if status in _KEPT_STATUSES else 400
+    if status in _KEPT_STATUSES:
+        return status
+    return 500 if status >= 500 else 400
 
 
 router = APIRouter(
     prefix="/api/demo_backend_v2/image_search",
     tags=["compat: image_search_v2"],
     route_class=V2Route,
-    responses=problems(400, 404, 413),
+    responses=problems(400, 404, 408, 413, 503),
 )
 
 K = Annotated[int, Field(ge=1, le=MAX_K, description="how many pictures, at most")]
@@ -112,12 +118,7 @@ class V2Result(BaseModel):
 async def search(body: V2Search, request: Request, search: Search, view: ViewSource) -> list[V2Result]:
     """Find pictures by words."""
     query = Query((Text(body.query),), body.k, folder=body.folder or "", auto_folder=True)
-    try:
-        answer = await search.search(query, view())
-    except FolderNotFound:
-        return []
-    addresses = Addresses(request)
-    return [V2Result.of(hit, addresses) for hit in answer.hits]
+    return await _results(query, request, search, view)
 
 
 @router.post("/search_by_image")
@@ -129,9 +130,19 @@ async def search_by_image(
     file: Annotated[UploadFile, File(description="a picture")],
     k_of_query: Annotated[int | None, InQuery(alias="k", ge=1, le=MAX_K, examples=[5])] = None,
     k_of_form: Annotated[int | None, Form(alias="k", ge=1, le=MAX_K, examples=[5])] = None,
+    folder_of_query: Annotated[str, InQuery(alias="folder", examples=[""])] = "",
+    folder_of_form: Annotated[str, Form(alias="folder", examples=[""])] = "",
 ) -> list[V2Result]:
     """Find pictures that look like the one sent."""
-    query = Query((PictureFile(await file.read()),), k_of_query or k_of_form or 5)
-    answer = await search.search(query, view())
+    folder = folder_of_query or folder_of_form
+    query = Query((PictureFile(file.file),), k_of_query or k_of_form or 5, folder=folder)
+    return await _results(query, request, search, view)
+
+
+async def _results(query: Query, request: Request, search: SearchService, view: Callable[[], View]) -> list[V2Result]:
+    try:
+        answer = await search.search(query, view())
+    except FolderNotFound:
+        return []
     addresses = Addresses(request)
     return [V2Result.of(hit, addresses) for hit in answer.hits]

@@ -1,11 +1,11 @@
 """Terms of a query to vectors, for many callers at once.
 
-A term is a text, a picture file, an indexed picture or a vector. Files are decoded in worker threads; texts and
-pictures then share the model's forward passes.
+A term is a text, a picture file, an indexed picture or a vector. Files are decoded in other processes, and have worker
+threads of their own, so that no other term waits for them; texts and pictures then share the model's forward passes.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from app.encoder.batching import MicroBatcher, TextCache
 from app.encoder.workers import Workers
 from app.errors import InvalidInput
 from app.models.base import Embedder
+from app.pictures.decoding import Picture
+from app.pictures.processes import Decoders
 from app.settings import BatchSettings, ImageSettings
 from app.types import Vectors
 
@@ -27,9 +29,13 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
-    """The bytes of a picture file."""
+    """A picture file: its bytes, or the open file, which is read when the picture's turn comes."""
 
-    data: bytes
+    content: bytes | BinaryIO
+
+    def read(self, max_bytes: int) -> bytes:
+        """The bytes, of an open file at most one more than `max_bytes`."""
+        return self.content if isinstance(self.content, bytes) else self.content.read(max_bytes + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +58,24 @@ Term: TypeAlias = Text | PictureFile | IndexedPicture | RawVector
 class Encoder:
     """Turns terms into vectors that can be compared with those of the index."""
 
-    def __init__(self, embedder: Embedder, batch: BatchSettings, images: ImageSettings, workers: Workers) -> None:
-        """`workers` decode picture files; `images` says which are accepted."""
+    def __init__(
+        self,
+        embedder: Embedder,
+        batch: BatchSettings,
+        images: ImageSettings,
+        workers: Workers,
+        *,
+        decoding: Workers,
+        decoders: Decoders,
+    ) -> None:
+        """`decoding` are the threads that wait for `decoders`; `images` says which files are accepted."""
         self.identity = embedder.identity
         self.notice = embedder.notice
         self._embedder = embedder
         self._images = images
         self._workers = workers
+        self._decoding = decoding
+        self._decoders = decoders
         self._batcher = MicroBatcher(embedder, batch)
 
     @property
@@ -81,13 +98,16 @@ class Encoder:
         match term:
             case Text(text):
                 return await self._batcher.embed_text(text)
-            case PictureFile(data):
-                picture = await self._workers.run(self._embedder.read_picture, data, self._images)
+            case PictureFile() as file:
+                picture = await self._decoding.run(self._decode, file)
                 return await self._batcher.embed_image(picture.image)
             case IndexedPicture(image_id):
                 return await self._workers.run(view.vector, image_id)
             case RawVector(vector):
                 return self._checked(vector)
+
+    def _decode(self, file: PictureFile) -> Picture:
+        return self._decoders.run(self._embedder.read_picture, file.read(self._images.max_bytes), self._images)
 
     def _checked(self, vector: Vectors) -> Vectors:
         if vector.shape != (self.identity.dimension,):

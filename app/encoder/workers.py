@@ -1,6 +1,10 @@
 """A bounded number of threads for blocking work, with a bounded queue in front."""
 
+import asyncio
+import math
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import TypeVar, TypeVarTuple
 
 import anyio
@@ -17,6 +21,7 @@ class Workers:
 
     def __init__(self, threads: int, max_waiting: int) -> None:
         self._limiter = anyio.CapacityLimiter(threads)
+        self._unlimited = anyio.CapacityLimiter(math.inf)
         self._max_waiting = max_waiting
 
     @property
@@ -25,10 +30,30 @@ class Workers:
         return self._limiter.statistics().tasks_waiting
 
     async def run(self, call: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
-        """What `call(*arguments)` returns or raises, off the event loop."""
+        """What `call(*arguments)` returns or raises, off the event loop.
+
+        A caller that is cancelled leaves at once. Its call goes on and keeps its thread: nothing can end a read from a
+        storage that does not answer, and at shutdown nobody waits for it.
+        """
         if self.waiting >= self._max_waiting:
             raise Overloaded("Too many requests are waiting. Try again in a moment.")
-        return await anyio.to_thread.run_sync(call, *arguments, limiter=self._limiter)
+        loop, borrower, begun = asyncio.get_running_loop(), object(), threading.Lock()
+        await self._limiter.acquire_on_behalf_of(borrower)
+
+        def run() -> _Result:
+            if not begun.acquire(blocking=False):
+                raise asyncio.CancelledError  # nobody waits any more
+            try:
+                return call(*arguments)
+            finally:
+                with suppress(RuntimeError):  # the loop is closed: this call was left behind
+                    loop.call_soon_threadsafe(self._limiter.release_on_behalf_of, borrower)
+
+        try:
+            return await anyio.to_thread.run_sync(run, limiter=self._unlimited, abandon_on_cancel=True)
+        finally:
+            if begun.acquire(blocking=False):  # cancelled before a thread took the call
+                self._limiter.release_on_behalf_of(borrower)
 
     async def iterate(self, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
         """The chunks one by one. A slow consumer holds no thread."""

@@ -12,9 +12,11 @@ from app.http.problems import MEDIA_TYPE
 _REASONS = {
     400: "The picture or the body can't be read",
     404: "What was named does not exist",
+    408: "The body came too slowly",
     409: "An index run is going on",
     413: "Too large: the body, or the picture in bytes or pixels",
     415: "Unsupported content type or kind of picture",
+    421: "The Host header names no host of this service (`ALLOWED_HOSTS`)",
     422: "A field is missing, unknown or out of range",
     500: "A bug on our side",
     503: "No index yet, object storage down, or too many requests; `Retry-After` says when to come back",
@@ -41,14 +43,18 @@ class Problem(BaseModel):
 
 
 def utc(seconds: float) -> datetime:
-    """Seconds since the epoch as the date that an answer shows (RFC 3339)."""
-    return datetime.fromtimestamp(seconds, UTC)
+    """Seconds since the epoch as the date that an answer shows (RFC 3339), which can't lie outside the years 1 to 9999.
+
+    File systems can hold later dates, and earlier ones. They are shown as the last or first date that there is.
+    """
+    first, last = (limit.replace(tzinfo=UTC) for limit in (datetime.min, datetime.max))
+    return datetime.fromtimestamp(min(max(seconds, first.timestamp()), last.timestamp() - 1), UTC)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """`responses=` of a route that may answer with these statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": _REASONS[status], "content": content} for status in (*statuses, 500)}
+    return {status: {"description": _REASONS[status], "content": content} for status in (*statuses, 421, 500)}
 
 
 def describe(app: FastAPI) -> None:

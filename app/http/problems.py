@@ -37,6 +37,7 @@ class Kind:
 
 _NOT_READY = "No index is loaded that this service can search. GET /health/ready says why; try again later."
 _STORAGE = "The object storage does not answer. Try again later."
+_ARCHIVED = "The picture lies in an archive of the storage. It can be read again when somebody has restored it."
 _VECTORS = "The vector server does not answer. Try again later."
 
 _SEND_FILE = "Send the picture as a file part with a filename: curl -F file=@picture.jpg"
@@ -56,6 +57,7 @@ TABLE: Mapping[type[errors.AppError], Kind] = {
     errors.UnsupportedImageType: Kind(415, "unsupported-type", "Unsupported type"),
     errors.NotFound: Kind(404, "not-found", "Not found"),
     errors.ObjectNotFound: Kind(404, "object-not-found", "Picture is gone", "The picture is no longer in the storage."),
+    errors.ObjectArchived: Kind(404, "object-archived", "Picture is archived", _ARCHIVED),
     errors.ImageNotFound: Kind(404, "image-not-found", "No such picture"),
     errors.FolderNotFound: Kind(404, "folder-not-found", "No such folder"),
     errors.JobNotFound: Kind(404, "job-not-found", "No such job"),
@@ -110,11 +112,16 @@ async def answer_app_error(request: Request, error: Exception) -> Response:
     kind = kind_of(error)
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("%s: %s", type(error).__name__, error, exc_info=kind.status == HTTPStatus.INTERNAL_SERVER_ERROR)
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, errors.Unavailable) else {}
-    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.setdefault("Retry-After", "5")
     detail = kind.detail or str(error)
+    headers = retry_headers(error, kind)
     return problem(request, kind.status, detail, name=kind.name, title=kind.title, headers=headers)
+
+
+def retry_headers(error: errors.AppError, kind: Kind) -> dict[str, str]:
+    """Retry-After for what works again later."""
+    if isinstance(error, errors.Unavailable):
+        return {"Retry-After": str(error.retry_after_s)}
+    return {"Retry-After": "5"} if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, cast
+from urllib.parse import urlsplit
 
 from fastapi import Depends
 from fastapi.exceptions import RequestValidationError
@@ -21,6 +22,27 @@ async def view_source(request: Request) -> Callable[[], View]:
 
 ViewSource = Annotated[Callable[[], View], Depends(view_source)]
 """Call it in the route for the view of this request. Raises IndexNotReady, after the request was found valid."""
+
+
+async def takes_json_or_nothing(request: Request) -> None:
+    """A dependency of routes that change something: refuses requests that a page of another site can send.
+
+    A browser lets such a page send JSON only where the service allows it before (CORS), which this one never does.
+    Without a body or Content-Type it sends the request unasked. So only other clients, and our own pages, may leave
+    both out.
+    """
+    await takes("application/json", "")(request)
+    if "content-type" not in request.headers and _is_from_other_site(request):
+        raise HTTPException(415, "A page of another site asks for this. It has to send application/json.")
+
+
+def _is_from_other_site(request: Request) -> bool:
+    """By Sec-Fetch-Site, which browsers send since 2023; by Origin where they do not. Other clients send neither."""
+    relation = request.headers.get("sec-fetch-site")
+    if relation is not None:
+        return relation not in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
 
 
 def takes(*content_types: str) -> Callable[[Request], Awaitable[None]]:

@@ -35,8 +35,8 @@ class IndexFollower:
         return View(self._live.current, folders)
 
     async def refresh(self) -> None:
-        """Look for a newer generation now, off the event loop."""
-        await anyio.to_thread.run_sync(self._live.refresh, limiter=self._limiter)
+        """Look for a newer generation now, off the event loop. Does not wait for the storage when it is cancelled."""
+        await anyio.to_thread.run_sync(self._live.refresh, limiter=self._limiter, abandon_on_cancel=True)
 
     async def start(self) -> None:
         """Load the published generation, then keep looking for newer ones."""

@@ -3,11 +3,13 @@
 `{"phase", "done", "total"}` while it works; at the end `{"report": {...}}` or `{"error": {"type", "message"}}`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import orjson
 
+from app.printable import printable_json
 from app.types import from_fields
 
 
@@ -38,7 +40,7 @@ class Report:
     """
 
     seen: int = 0
-    """Pictures in the listing."""
+    """Pictures in the listing. A folder that can't be read counts as one."""
     added: int = 0
     changed: int = 0
     removed: int = 0
@@ -54,7 +56,12 @@ class Report:
     skipped: tuple[Unindexed, ...] = ()
     """Pictures that can't be read. They are tried again when they change."""
     failed: tuple[Unindexed, ...] = ()
-    """Pictures that the storage did not return or the model could not embed. The next run tries them again."""
+    """Pictures that the storage did not return or the model could not embed, and folders that can't be read: their
+    keys end with a slash, and their pictures keep their rows. The next run tries them again."""
+    damaged: tuple[Unindexed, ...] = ()
+    """Pictures that are indexed although their files are damaged, and what is wrong with them."""
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+    """How many objects are no pictures, by kind: `video`, `PDF`, ... They are not counted in `seen`."""
     vanished: int = 0
     """Objects that were listed, and deleted before they were read."""
     left: int = 0
@@ -67,8 +74,9 @@ class Report:
     interrupted: bool = False
 
     def to_json(self, *, indent: bool = False) -> bytes:
-        """The fields as one JSON object that ends with a newline."""
-        return orjson.dumps(self, option=orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0))
+        """The fields as one JSON object that ends with a newline, with escapes for what is not safe to print."""
+        options = orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
+        return printable_json(orjson.dumps(self, option=options))
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON has them."""
@@ -119,8 +127,9 @@ def parse_line(line: bytes) -> Message | None:
 
 
 def _report(fields: dict[str, Any]) -> Report:
-    """Raises TypeError when an entry of `skipped` or `failed` is incomplete."""
-    lists = {name: tuple(_unindexed(entry) for entry in fields.get(name, ())) for name in ("skipped", "failed")}
+    """Raises TypeError when an entry of `skipped`, `failed` or `damaged` is incomplete."""
+    names = ("skipped", "failed", "damaged")
+    lists = {name: tuple(_unindexed(entry) for entry in fields.get(name, ())) for name in names}
     return from_fields(Report, {**fields, **lists})
 
 

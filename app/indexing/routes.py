@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.catalog.view import View
 from app.errors import IndexNotReady
 from app.http.openapi import problems, utc
-from app.http.requests import ViewSource, takes, takes_no_parameters
+from app.http.requests import ViewSource, takes_json_or_nothing, takes_no_parameters
 from app.indexing.follower import Indexing
 from app.indexing.schemas import IndexInfo, IndexRun, JobInfo, ModelInfo, TextCacheInfo, VectorStoreInfo
 
@@ -49,8 +49,8 @@ async def index(indexing: IndexState, view: ViewSource) -> IndexInfo:
 @router.post(
     "/jobs",
     status_code=202,
-    dependencies=[Depends(takes("application/json", ""))],
-    responses=problems(400, 409, 413, 415, 422),
+    dependencies=[Depends(takes_json_or_nothing)],
+    responses=problems(400, 408, 409, 413, 415, 422),
 )
 async def start_job(
     request: Request, response: Response, indexing: IndexState, body: IndexRun | None = None

@@ -3,15 +3,19 @@
 `Reader` fetches, checks and decodes; `make_record` lists the picture that came of it. Runs in reader threads.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from app.errors import InvalidInput, ObjectNotFound, StorageUnavailable
-from app.pictures.decoding import Picture
+from app.errors import InvalidInput, ObjectArchived, ObjectNotFound, StorageUnavailable, Unavailable
+from app.pictures.decoding import Picture, ReadPicture
+from app.pictures.formats import UNKNOWN, format_of, is_picture_name, other_kind
 from app.settings import ImageSettings
 from app.storage.base import ObjectInfo, ObjectStore, StoredObject
 from app.types import ImageRecord, Skip, hash_content, image_id_of
+
+HEAD_BYTES: Final = 4096
+"""Enough of a file to recognise it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Content:
     content_hash: str
     picture: Picture | None
     """None where the vector of the content is known already."""
+    flaw: str | None = None
+    """What is wrong with the file although the picture can be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ class Reader:
         store: ObjectStore,
         limits: ImageSettings,
         known: Container[str],
-        read_picture: Callable[[bytes, ImageSettings], Picture],
+        read_picture: ReadPicture,
     ) -> None:
         """Contents whose hash is `known` are not decoded. `read_picture` is the model's."""
         self._store = store
@@ -62,17 +68,30 @@ class Reader:
         self._read_picture = read_picture
 
     def fetch(self, info: ObjectInfo) -> StoredObject | Skip | Gone | Failure:
-        """Download one object."""
+        """Download one object. Where the name does not say that it is a picture, its first bytes must."""
         try:
-            return self._store.get(info.key)
+            return self._other_kind(info) or self._store.get(info.key)
         except ObjectNotFound:
             return Gone(info.key)
+        except ObjectArchived as error:
+            return Skip(info.key, info.etag, f"{error} Restore it, then run again with --retry-skipped.")
         except StorageUnavailable as error:
             return Failure(info.key, str(error))
         except MemoryError:
             return _too_little_memory(info)
         except InvalidInput as error:
             return Skip(info.key, info.etag, str(error))
+
+    def _other_kind(self, info: ObjectInfo) -> Skip | None:
+        """The outcome for an object that is no picture by its first bytes, where its name says nothing."""
+        if is_picture_name(info.key):
+            return None
+        head = self._store.get_range(info.key, 0, HEAD_BYTES)
+        found = format_of(head)
+        if found and found.is_installed:
+            return None
+        kind = found.name if found else other_kind(head) or UNKNOWN
+        return Skip(info.key, info.etag, f"It is no picture, but a file of kind {kind}.", kind)
 
     def decode(self, info: ObjectInfo, stored: StoredObject) -> Content | Skip | Failure:
         """Hash the bytes and, where their vector is not known, decode them."""
@@ -81,9 +100,11 @@ class Reader:
             picture = None if content_hash in self._known else self._read_picture(stored.data, self._limits)
         except InvalidInput as error:
             return Skip(info.key, stored.etag, str(error))
+        except Unavailable as error:
+            return Failure(info.key, str(error))
         except MemoryError:
             return _too_little_memory(info)
-        return Content(info, stored.etag, len(stored.data), content_hash, picture)
+        return Content(info, stored.etag, len(stored.data), content_hash, picture, picture.flaw if picture else None)
 
 
 def key_of(outcome: ReadOutcome) -> str:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from app.catalog.layout import is_picture_key
 from app.errors import InvalidInput
-from app.storage.base import ObjectStore
+from app.ingest.reading import HEAD_BYTES
+from app.pictures.formats import format_of, is_picture_name
+from app.storage.base import ObjectStore, Selection
 
 
 def put_pictures(store: ObjectStore, folder: Path) -> int:
@@ -14,12 +16,20 @@ def put_pictures(store: ObjectStore, folder: Path) -> int:
     Raises InvalidInput when `folder` holds no pictures, StorageUnavailable.
     """
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    pictures = {key: path for key, path in paths.items() if is_picture_key(key)}
+    pictures = {key: path for key, path in paths.items() if is_picture_key(key) and _is_picture(path)}
     if not pictures:
         raise InvalidInput(f"There are no pictures in {folder}. Name another folder.")
-    present = {info.key for info in store.list()}
+    present = {info.key for info in store.list(selection=Selection(needs_etag=None, report=lambda unlisted: None))}
     missing = sorted(pictures.keys() - present)
     for key in missing:
         path = pictures[key]
         store.put(key, path.read_bytes(), content_type=mimetypes.guess_type(key)[0] or "application/octet-stream")
     return len(missing)
+
+
+def _is_picture(path: Path) -> bool:
+    """By its name, or by its first bytes where the name says nothing."""
+    if is_picture_name(path.name):
+        return True
+    with path.open("rb") as file:
+        return format_of(file.read(HEAD_BYTES)) is not None

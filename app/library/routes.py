@@ -69,7 +69,8 @@ async def original(image_id: str, request: Request, library: Pictures, view: Vie
     if unchanged := not_modified(request, headers["ETag"], headers):
         return unchanged
     name = quote(found.info.key.rpartition("/")[2])
-    headers["Content-Length"] = str(found.info.size_bytes)
+    if not found.info.packed:
+        headers["Content-Length"] = str(found.info.size_bytes)
     headers["Content-Disposition"] = f"inline; filename*=UTF-8''{name}"
     if request.method == "HEAD":
         return Response(headers=headers, media_type=found.content_type)

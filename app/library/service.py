@@ -1,6 +1,5 @@
 """The indexed pictures one by one: their records, their files, their thumbnails, and the folders they lie in."""
 
-import mimetypes
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from app.catalog.view import View
 from app.encoder.workers import Workers
 from app.http.addresses import Locator
 from app.library.thumbnails import Thumbnails
-from app.storage.base import ObjectInfo, ObjectStore
+from app.storage.base import ObjectInfo, ObjectStore, content_type_of
 from app.types import Hit, ImageRecord, ancestors_of
 
 
@@ -33,11 +32,15 @@ class OriginalFile:
 class Library:
     """Reads the pictures of a view from the store."""
 
-    def __init__(self, store: ObjectStore, locator: Locator, thumbnails: Thumbnails, workers: Workers) -> None:
+    def __init__(
+        self, store: ObjectStore, locator: Locator, thumbnails: Thumbnails, workers: Workers, making: Workers
+    ) -> None:
+        """`making` are the threads that make thumbnails; a slow picture keeps no other call waiting."""
         self._store = store
         self._locator = locator
         self._thumbnails = thumbnails
         self._workers = workers
+        self._making = making
 
     async def find(self, image_id: str, view: View) -> Hit:
         """The picture as a search would answer it. Raises ImageNotFound."""
@@ -61,7 +64,9 @@ class Library:
 
     async def thumbnail(self, record: ImageRecord) -> bytes:
         """WebP bytes. Raises ImageNotFound, ObjectNotFound, StorageUnavailable."""
-        return await self._workers.run(self._thumbnails.get, record)
+        if kept := await self._workers.run(self._thumbnails.kept, record):
+            return kept
+        return await self._making.run(self._thumbnails.make, record)
 
     async def folders(self, view: View) -> list[FolderCount]:
         """Every folder that holds a picture, directly or below, sorted by path."""
@@ -75,9 +80,3 @@ def count_folders(view: View) -> list[FolderCount]:
         for path in [*ancestors_of(folder), folder]:
             nested[path] += pictures
     return [FolderCount(path, view.folders.get(path, 0), nested[path]) for path in sorted(nested) if path]
-
-
-def content_type_of(object_key: str) -> str:
-    """By the key's suffix; never a type that a browser would run."""
-    guessed = mimetypes.guess_type(object_key.rpartition("/")[2].lower(), strict=False)[0] or ""
-    return guessed if guessed.startswith("image/") and guessed != "image/svg+xml" else "application/octet-stream"

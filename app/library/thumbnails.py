@@ -5,9 +5,11 @@ any other record; deleting them all loses nothing.
 """
 
 import logging
+from functools import partial
 
 from app.catalog.layout import THUMBNAIL_PREFIX
 from app.errors import ImageNotFound, InvalidInput, ObjectNotFound, StorageUnavailable
+from app.pictures.processes import Decoders, InThisProcess
 from app.pictures.resized import resized_copy, source_etag_of
 from app.settings import ImageSettings
 from app.storage.base import ObjectStore
@@ -26,33 +28,50 @@ def thumbnail_key(image_id: str) -> str:
 class Thumbnails:
     """Makes, keeps and finds them again."""
 
-    def __init__(self, store: ObjectStore, images: ImageSettings) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        images: ImageSettings,
+        kept_in: ObjectStore | None = None,
+        decoders: Decoders | None = None,
+    ) -> None:
+        """`store` has the pictures, `kept_in` the thumbnails; None: they lie with the pictures."""
         self._store = store
+        self._kept_in = kept_in or store
         self._images = images
+        self._decoders = decoders or InThisProcess()
 
-    def get(self, record: ImageRecord) -> bytes:
-        """WebP bytes of the picture as it is in the bucket. Raises ObjectNotFound, ImageNotFound."""
-        return self._kept(record) or self._make(record)
-
-    def _kept(self, record: ImageRecord) -> bytes | None:
+    def kept(self, record: ImageRecord) -> bytes | None:
+        """The thumbnail of the picture as it was indexed, if there is one."""
         try:
-            data = self._store.get(thumbnail_key(record.image_id)).data
+            data = self._kept_in.get(thumbnail_key(record.image_id)).data
         except ObjectNotFound:
             return None
         return data if source_etag_of(data) == record.etag else None
 
-    def _make(self, record: ImageRecord) -> bytes:
+    def make(self, record: ImageRecord) -> bytes:
+        """A thumbnail of the picture as it is in the bucket. Raises ObjectNotFound, ImageNotFound, Unavailable."""
+        self._check_size(record.object_key)
         original = self._store.get(record.object_key)
+        copy = partial(resized_copy, max_side=MAX_SIDE, source_etag=original.etag)
         try:
-            data = resized_copy(original.data, self._images, max_side=MAX_SIDE, source_etag=original.etag)
+            data = self._decoders.run(copy, original.data, self._images)
         except InvalidInput as error:
             raise ImageNotFound(f"The picture {record.object_key} can't be read any more: {error}") from error
         self._keep(record.image_id, data)
         return data
 
+    def _check_size(self, key: str) -> None:
+        """Raises ImageNotFound when the object has grown beyond the limit since it was indexed."""
+        if self._store.get_range(key, self._images.max_bytes, 1):
+            raise ImageNotFound(
+                f"The picture {key} can't be read any more: it has grown, and has more than "
+                f"IMAGE_MAX_BYTES={self._images.max_bytes:,} bytes now."
+            )
+
     def _keep(self, image_id: str, data: bytes) -> None:
         """A bucket that can't be written to costs the work again next time, nothing else."""
         try:
-            self._store.put(thumbnail_key(image_id), data, content_type="image/webp")
+            self._kept_in.put(thumbnail_key(image_id), data, content_type="image/webp")
         except StorageUnavailable as error:
             log.warning("A thumbnail could not be kept: %s", error)

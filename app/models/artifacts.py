@@ -5,11 +5,11 @@ when a hash or a version differs; `make` then writes the folder anew.
 """
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from app.scratch import scratch_folder
 from app.types import hash_file
 
 MANIFEST: Final = "manifest.json"
@@ -32,14 +32,14 @@ def make(folder: Path, made_by: Mapping[str, Any], fill: Callable[[Path], Mappin
     Raises OSError. Exceptions of `fill` propagate, and the older folder stays.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as workplace:
-        made = Path(workplace, "new")
+    with scratch_folder(folder.parent, ".being-made-") as workplace:
+        made = workplace / "new"
         made.mkdir()
         entries = fill(made)
         manifest = {**made_by, **entries, "files": {path.name: _hash_of(path) for path in sorted(made.iterdir())}}
         (made / MANIFEST).write_text(json.dumps(manifest, indent=1))
         if folder.exists():
-            folder.rename(Path(workplace, "old"))
+            folder.rename(workplace / "old")
         _put(made, folder)
     return manifest
 

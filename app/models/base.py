@@ -6,8 +6,7 @@ from typing import Any, Protocol, TypeAlias
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.pictures.decoding import Picture
-from app.settings import ImageSettings
+from app.pictures.decoding import ReadPicture
 from app.types import ModelIdentity, Vectors
 
 ModelInputs: TypeAlias = dict[str, NDArray[Any]]
@@ -29,10 +28,11 @@ class Embedder(Protocol):
         """(N, D) float32 unit rows of RGB pictures, as `read_picture` returns them."""
         ...
 
-    def read_picture(self, data: bytes, limits: ImageSettings) -> Picture:
-        """The picture in a file, resized for this model. The only way in for image bytes: uploads and index alike.
+    @property
+    def read_picture(self) -> ReadPicture:
+        """From a file to the picture, resized for this model. The only way in for image bytes, uploads and index alike.
 
-        Raises as `decode_image`. Thread-safe.
+        Raises as `decode_image`. Thread-safe. It can be pickled and needs no model: other processes call it.
         """
         ...
 

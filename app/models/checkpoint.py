@@ -8,7 +8,7 @@ without a network.
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.errors import ModelUnavailable, first_line
+from app.models import foreign_layouts
 from app.pictures.decoding import PREPROCESSING_VERSION
 from app.settings import ModelSettings
 from app.types import hash_content, hash_file
@@ -36,7 +37,6 @@ TOKENIZERS: Final = (
     "tokenizer.model",
     "sentencepiece.bpe.model",
 )
-PROCESSORS: Final = ("preprocessor_config.json", "processor_config.json")
 OTHERS: Final = (
     "config.json",
     "tokenizer_config.json",
@@ -44,6 +44,9 @@ OTHERS: Final = (
     "added_tokens.json",
     "merges.txt",
 )
+
+DESCRIPTIONS: Final = ("*.json", "*.txt", "*.model")
+"""Files of a repository that say what the model is, without its weights."""
 
 VOLATILE: Final = frozenset(
     {"_name_or_path", "name_or_path", "transformers_version", "image2search", "is_local", "local_files_only"}
@@ -89,17 +92,19 @@ class Checkpoint:
         return next(filter(None, (sorted(self.folder.glob(pattern)) for pattern in WEIGHTS)), [])
 
     def check(self) -> None:
-        """Raise `ModelUnavailable` when a file is missing.
+        """Raise `ModelUnavailable` when a file is missing, or when the folder has another library's layout.
 
         transformers would not: it replaces a missing tokenizer by an empty one.
         """
+        if problem := foreign_layouts.problem_of(self.folder, self.name):
+            raise self.unavailable(problem)
         if not self.config.get("model_type"):
             raise self.unavailable("config.json names no model_type, so this is no Hugging Face model")
         if not self.weights:
             raise self.unavailable(f"{self.folder} has no weights (model.safetensors or pytorch_model.bin)")
         if not self._has(TOKENIZERS):
             raise self.unavailable(f"{self.folder} has no tokenizer ({', '.join(TOKENIZERS[:3])}, ...)")
-        if not self._has(PROCESSORS):
+        if not self._has(foreign_layouts.PROCESSORS):
             raise self.unavailable(f"{self.folder} has no preprocessor_config.json, which says how to prepare pictures")
 
     def fingerprint(self) -> str:
@@ -132,7 +137,7 @@ class Checkpoint:
 
     def _deciding_files(self) -> Iterator[Path]:
         yield from self.weights
-        for name in (*TOKENIZERS, *PROCESSORS, *OTHERS):
+        for name in (*TOKENIZERS, *foreign_layouts.PROCESSORS, *OTHERS):
             if (path := self.folder / name).is_file():
                 yield path
 
@@ -148,11 +153,11 @@ def find_checkpoint(settings: ModelSettings) -> Checkpoint:
         return Checkpoint(DEMO_FOLDER.name, DEMO_FOLDER)
     folder = Path(settings.name).expanduser()
     if folder.is_dir():
-        return Checkpoint(folder.resolve().name, folder)
+        return Checkpoint(folder.resolve().name, foreign_layouts.model_folder(folder))
     if folder.is_absolute() or settings.name.startswith(("~", ".")):
         raise ModelUnavailable(f"MODEL={settings.name} is no folder on this machine. {REMEDY}")
     folder = _fetch(settings.name, settings.revision)
-    return Checkpoint(f"{settings.name}@{folder.name[:12]}", folder)
+    return Checkpoint(f"{settings.name}@{folder.name[:12]}", foreign_layouts.model_folder(folder))
 
 
 def _fetch(name: str, revision: str) -> Path:
@@ -160,9 +165,13 @@ def _fetch(name: str, revision: str) -> Path:
     from huggingface_hub.errors import HFValidationError  # takes most of a second to import; folders don't need it
 
     try:
-        folder = _snapshot(name, revision, ["*.json", "*.txt", "*.model", "*.safetensors"])
-        if not any(folder.glob("*.safetensors")):
-            folder = _snapshot(name, revision, ["*.json", "*.txt", "*.model", "pytorch_model*.bin"])
+        folder = _snapshot(name, revision, "", DESCRIPTIONS)
+        inner = foreign_layouts.model_folder(folder)
+        within = "" if inner == folder else f"{inner.name}/"
+        if not foreign_layouts.problem_of(inner, name):
+            _snapshot(name, revision, within, [*DESCRIPTIONS, "*.safetensors"])
+            if not any(inner.glob("*.safetensors")):
+                _snapshot(name, revision, within, [*DESCRIPTIONS, "pytorch_model*.bin"])
     except HFValidationError as error:
         raise ModelUnavailable(f"MODEL={name} is neither a folder nor a possible name on the hub. {REMEDY}") from error
     except Exception as error:
@@ -175,12 +184,21 @@ def _fetch(name: str, revision: str) -> Path:
     return folder
 
 
-def _snapshot(name: str, revision: str, patterns: list[str]) -> Path:
-    """The folder of those files of a repository that match; downloads what the local cache lacks."""
+def _snapshot(name: str, revision: str, within: str, patterns: Sequence[str]) -> Path:
+    """The local folder of a repository, with the files that match in its folder `within` and not below that.
+
+    Downloads what the local cache lacks.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    fetch = partial(snapshot_download, name, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"])
+    fetch = partial(
+        snapshot_download,
+        name,
+        revision=revision,
+        allow_patterns=[within + pattern for pattern in patterns],
+        ignore_patterns=[f"{within}*/*"],
+    )
     try:
         return Path(fetch(local_files_only=True))
     except LocalEntryNotFoundError:

@@ -63,7 +63,7 @@ def load_embedder(
     except OSError as error:
         raise ModelUnavailable(
             f"The model {checkpoint.name} can't be converted to OpenVINO in MODEL_CACHE={settings.cache}: {error}. Set"
-            " MODEL_CACHE to a folder that can be written, or MODEL_RUNTIME=torch."
+            " MODEL_CACHE to a folder that can be written and has room, or MODEL_RUNTIME=torch."
         ) from error
     towers = _load_openvino(settings, checkpoint, converted, calibration, for_batches)
     return DualEncoder(checkpoint, converted.prepare, towers)
@@ -179,11 +179,15 @@ def _agreement_of(precision: str, converted: Converted) -> float:
     except (OSError, ValueError, KeyError, TypeError):
         logger.debug("nothing measured in %s yet", folder)
     other, exact = (OpenVinoTowers.load(folder, each) for each in (precision, "fp32"))
-    texts, images = prepare.texts(TEXTS), prepare.images(sample_pictures())
+    texts = prepare.texts([text for text in TEXTS if text])  # some models make no vector of an empty text
+    images = prepare.images(sample_pictures())
     of_texts = cosines(other.encode_texts(texts), exact.encode_texts(texts))
     of_images = cosines(other.encode_images(images), exact.encode_images(images))
     agreement = round(float(min(of_texts.mean(), of_images.mean())), 5)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps({precision: agreement}))
-    part.replace(path)
+    try:
+        part.write_text(json.dumps({precision: agreement}))
+        part.replace(path)
+    except OSError as error:
+        logger.warning("The agreement of %s can't be kept and is measured again next time: %s", precision, error)
     return agreement

@@ -10,8 +10,7 @@ from app.errors import ModelUnavailable
 from app.models.base import ModelInputs, Towers
 from app.models.checkpoint import Checkpoint
 from app.models.inputs import InputPreparer
-from app.pictures.decoding import Picture
-from app.settings import ImageSettings
+from app.pictures.decoding import ReadPicture
 from app.types import ModelIdentity, Vectors
 
 FORWARD_SIZE: Final = 64
@@ -46,9 +45,10 @@ class DualEncoder:
         """As `Embedder.encode_images`."""
         return self._in_passes(images, self.prepare.images, self._towers.encode_images)
 
-    def read_picture(self, data: bytes, limits: ImageSettings) -> Picture:
+    @property
+    def read_picture(self) -> ReadPicture:
         """As `Embedder.read_picture`."""
-        return self.prepare.images.read_picture(data, limits)
+        return self.prepare.images.read_picture
 
     def _in_passes(
         self,
@@ -78,7 +78,7 @@ class DualEncoder:
         pictures = [Image.new("RGB", (64, 48), "white"), Image.new("RGB", (48, 64), "black")]
         text = self._unit_rows(self._towers.encode_texts(self.prepare.texts(["a picture"])))
         image = self._unit_rows(self._towers.encode_images(self.prepare.images(pictures)))
-        if text.shape[-1] != image.shape[-1]:
+        if text.ndim != 2 or image.ndim != 2 or text.shape[-1] != image.shape[-1]:
             raise ModelUnavailable(
                 f"The model {self._name} makes text vectors of {text.shape[-1]} numbers and image vectors of"
                 f" {image.shape[-1]}, so they can't be compared. Set MODEL to a dual encoder such as CLIP or SigLIP."

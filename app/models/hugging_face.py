@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from PIL import Image
 from tokenizers import Tokenizer
 
 from app.models.base import ModelInputs
@@ -20,6 +21,14 @@ from app.models.preprocess import Preprocessor
 
 SCALARS: Final = frozenset({"logit_scale", "logit_bias"})
 """Weights that only training needs; a checkpoint may lack them."""
+
+TIPSV2: Final = {
+    **{"do_resize": True, "size": {"height": 448, "width": 448}, "resample": 2, "do_convert_rgb": True},
+    **{"do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": False},
+}
+"""What transformers' `Tipsv2ImageProcessor` does where a model's file does not say otherwise."""
+
+_BLANK: Final = Image.new("RGB", (64, 64), "white")
 
 TRICKY_TEXTS: Final = (
     *("", "a", "A photo of a DOG, barking!", "  two   spaces\tand\nlines ", "naïve café, Ünïcödé, ß, İstanbul"),
@@ -79,13 +88,36 @@ class SourceModel:
             raise self._checkpoint.unavailable(
                 f"its weights lack {len(missing)} tensors, {missing[0]} among them; they would get random numbers"
             )
+        for kind, inputs in (("text", self.prepare.texts(["a"])), ("image", self.prepare.images([_BLANK]))):
+            self._check_tower(network, kind, inputs)
         return network
+
+    def _check_tower(self, network: Any, kind: str, inputs: ModelInputs) -> None:
+        """Raises ModelUnavailable unless the tower makes one vector of one text or picture.
+
+        FLAVA makes one of each token, and BLIP-2 of a text none at all.
+        """
+        import torch
+
+        with self._checkpoint.translating(f"a first {kind}"), torch.inference_mode():
+            tower = getattr(network, f"get_{kind}_features")
+            output = tower(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+        vectors = output if isinstance(output, torch.Tensor) else getattr(output, "pooler_output", None)
+        if vectors is None or vectors.ndim != 2:
+            found = "no vector" if vectors is None else f"an array of shape {tuple(vectors.shape)}"
+            raise self._checkpoint.unavailable(
+                f"it is a {type(network).__name__}, whose {kind} tower makes {found} of one {kind}, and not one vector"
+            )
 
 
 def read_preprocessor(folder: Path) -> Preprocessor:
     """From a model folder. Pillow always does the resize, so that machines with torchvision get the same vectors."""
-    from transformers import AutoImageProcessor
+    from transformers import AutoImageProcessor, SiglipImageProcessorPil
 
+    simple: Any = SiglipImageProcessorPil
+    settings, _ = simple.get_image_processor_dict(folder, local_files_only=True)
+    if settings.get("image_processor_type") == "Tipsv2ImageProcessor":  # transformers has it for torchvision alone
+        return Preprocessor.of(simple.from_dict({**TIPSV2, **settings}))
     auto: Any = AutoImageProcessor
     return Preprocessor.of(auto.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False))
 
@@ -144,10 +176,10 @@ def quiet_transformers() -> Iterator[None]:
 
     verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         transformers_logging.set_verbosity(verbosity)
         if bars:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            transformers_logging.enable_progress_bar()

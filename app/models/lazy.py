@@ -6,8 +6,7 @@ from threading import Lock
 
 from app.models.base import Embedder
 from app.models.calibration import Calibration
-from app.pictures.decoding import Picture
-from app.settings import ImageSettings
+from app.pictures.decoding import ReadPicture
 from app.types import ModelIdentity
 
 
@@ -54,6 +53,7 @@ class LazyEmbedder:
         """Note that other processes have loaded the model and make vectors with it."""
         self._elsewhere = identity
 
-    def read_picture(self, data: bytes, limits: ImageSettings) -> Picture:
-        """As `Embedder.read_picture`; loads the model first. Thread-safe."""
-        return self.embedder.read_picture(data, limits)
+    @property
+    def read_picture(self) -> ReadPicture:
+        """As `Embedder.read_picture`; loads the model first."""
+        return self.embedder.read_picture

@@ -5,13 +5,13 @@ import io
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from app.pictures.decoding import Size, decode_image
-from app.settings import ImageSettings
+from app.pictures.limits import Limits
 
 QUALITY = 80
 """WebP's scale: 0 to 100."""
 
 
-def resized_copy(data: bytes, limits: ImageSettings, *, max_side: int, source_etag: str) -> bytes:
+def resized_copy(data: bytes, limits: Limits, *, max_side: int, source_etag: str) -> bytes:
     """A picture file as WebP with no side longer than `max_side` pixels. A smaller picture keeps its size.
 
     `source_etag` is kept in the copy's EXIF block, for `source_etag_of`. Raises as `decode_image`.

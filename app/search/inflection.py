@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typeguard
 
+from app.search.lexicon import ADJECTIVES
+
 if TYPE_CHECKING:
     import inflect
 
@@ -14,17 +16,18 @@ SHORTEST_NOUN = 3
 """Letters. Shorter words are often pronouns and articles, which have strange plurals (`it` -> `they`)."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65_536)
 def forms_of(word: str) -> frozenset[str]:
     """The casefolded word with its plurals and its singulars: `leaf` and `leaves`, `person`, `persons` and `people`.
 
     A singular counts only if its own plural is the word again: rules that cut endings invent words.
+    Adjectives have one form, and are the singular of no other.
     """
-    if len(word) < SHORTEST_NOUN or not (word.isascii() and word.isalpha()):
+    if len(word) < SHORTEST_NOUN or not (word.isascii() and word.isalpha()) or word in ADJECTIVES:
         return frozenset({word})
     forms = {word, *_plurals(word)}
     singular = _engines()[0].singular_noun(word)
-    if singular and word in _plurals(singular):
+    if singular and singular not in ADJECTIVES and word in _plurals(singular):
         forms |= {singular, *_plurals(singular)}
     return frozenset(forms)
 

@@ -21,18 +21,17 @@ Search = Annotated[SearchService, Depends(_search_service)]
 router = APIRouter(prefix="/search", tags=["search"], dependencies=[Depends(takes_no_parameters)])
 
 
-@router.post(
-    "/text", dependencies=[Depends(takes("application/json"))], responses=problems(400, 404, 413, 415, 422, 503)
-)
+_PROBLEMS = problems(400, 404, 408, 413, 415, 422, 503)
+
+
+@router.post("/text", dependencies=[Depends(takes("application/json"))], responses=_PROBLEMS)
 async def search_text(body: TextSearch, request: Request, search: Search, view: ViewSource) -> SearchResult:
-    """Find pictures by words. A folder's name among the words limits the search to it, if `auto_folder`."""
+    """Find pictures by words. A folder that they point at is searched alone, if `auto_folder`."""
     query = Query((Text(body.query),), body.k, folder=body.folder or "", auto_folder=body.auto_folder)
     return SearchResult.of(await search.search(query, view()), request)
 
 
-@router.post(
-    "/image", dependencies=[Depends(takes("multipart/form-data"))], responses=problems(400, 404, 413, 415, 422, 503)
-)
+@router.post("/image", dependencies=[Depends(takes("multipart/form-data"))], responses=_PROBLEMS)
 async def search_image(
     form: Annotated[ImageSearch, Form(media_type="multipart/form-data")],
     request: Request,
@@ -40,5 +39,5 @@ async def search_image(
     view: ViewSource,
 ) -> SearchResult:
     """Find pictures that look like the one sent."""
-    query = Query((PictureFile(await form.file.read()),), form.k, folder=form.folder or "")
+    query = Query((PictureFile(form.file.file),), form.k, folder=form.folder or "")
     return SearchResult.of(await search.search(query, view()), request)

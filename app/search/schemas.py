@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, Self
 
 from fastapi import UploadFile
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from starlette.requests import Request
 
 from app.http.addresses import Addresses
@@ -24,9 +24,19 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _whole(number: object) -> object:
+    """JSON has one kind of number: `5.0` is the integer 5."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
 QueryText = Annotated[
     str,
-    Field(min_length=1, max_length=MAX_QUERY_CHARS, description="what to look for, in words"),
+    Field(
+        min_length=1,
+        max_length=MAX_QUERY_CHARS,
+        description="what to look for, in words",
+        json_schema_extra={"pattern": r"\S"},
+    ),
     AfterValidator(_not_blank),
 ]
 Folder = Annotated[
@@ -47,9 +57,11 @@ class TextSearch(Schema):
     )
 
     query: QueryText
-    k: Annotated[int, Field(ge=1, le=100, strict=True, description="how many pictures, at most")] = 5
+    k: Annotated[
+        int, Field(ge=1, le=100, strict=True, description="how many pictures, at most"), BeforeValidator(_whole)
+    ] = 5
     folder: Folder = None
-    auto_folder: Annotated[bool, Field(strict=True, description="look for a folder's name in the query")] = True
+    auto_folder: Annotated[bool, Field(strict=True, description="search only where the query points at")] = True
 
 
 class ImageSearch(Schema):

@@ -13,7 +13,8 @@ from app.encoder.encoder import Encoder, Term, Text, unit
 from app.encoder.workers import Workers
 from app.errors import InvalidInput
 from app.http.addresses import Locator
-from app.search.folders import FolderChoice, FolderNames
+from app.search.folders import FolderChoice
+from app.search.served_names import ServedNames
 from app.types import Hit, Vectors
 
 SHORT_QUERY_CHARS = 100
@@ -56,16 +57,11 @@ class SearchAnswer:
 class SearchService:
     """Answers queries over a view. For one event loop."""
 
-    def __init__(self, encoder: Encoder, locator: Locator, workers: Workers) -> None:
+    def __init__(self, encoder: Encoder, locator: Locator, workers: Workers, names: ServedNames) -> None:
         self._encoder = encoder
         self._locator = locator
         self._workers = workers
-        self._names: tuple[tuple[str, ...], FolderNames] = ((), FolderNames(()))
-        """The folder names of the view that was searched last, under `View.state`."""
-
-    async def prepare(self, view: View) -> None:
-        """Make the folder names, so that the first search does not wait for them."""
-        await self._workers.run(self._folder_names, view)
+        self._names = names
 
     async def search(self, query: Query, view: View) -> SearchAnswer:
         """The k pictures nearest to the query, in the folder asked for or else in the one that its text names.
@@ -93,24 +89,16 @@ class SearchService:
     async def _folder_choice(self, query: Query, view: View) -> FolderChoice | None:
         """Runs on the event loop where that is faster than to wait for a thread."""
         looks_for_name = query.auto_folder and bool(query.text)
-        is_quick = len(query.text) <= SHORT_QUERY_CHARS and self._names[0] == view.state
+        is_quick = len(query.text) <= SHORT_QUERY_CHARS and self._names.ready(view) is not None
         if not query.folder and (is_quick or not looks_for_name):
             return self._choose_folder(query, view)
         return await self._workers.run(self._choose_folder, query, view)
 
     def _choose_folder(self, query: Query, view: View) -> FolderChoice | None:
         if query.folder.strip("/ "):
-            path = self._folder_names(view).resolve(query.folder)
+            path = self._names.of(view).resolve(query.folder)
             return FolderChoice(path, "asked", embedded_text=query.text or None)
-        return self._folder_names(view).detect(query.text) if query.auto_folder and query.text else None
-
-    def _folder_names(self, view: View) -> FolderNames:
-        """Made once for each state of the index. Two threads may make them at the same time: both are right."""
-        state, names = self._names
-        if state != view.state:
-            names = FolderNames(view.folders)
-            self._names = (view.state, names)
-        return names
+        return self._names.of(view).detect(query.text) if query.auto_folder and query.text else None
 
 
 def _embedded_terms(query: Query, choice: FolderChoice | None) -> tuple[Term, ...]:

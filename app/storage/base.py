@@ -1,9 +1,11 @@
 """The interface to object storage: what a store can do, and what it returns.
 
-Keys are relative, `/`-separated, never empty and never contain `..`. Etags are opaque, without quotes.
+Keys are `/`-separated, never empty and have no part `.` or `..`. In S3 parts may be empty (`a//b`, `/a`).
+Etags are opaque, without quotes.
 """
 
-from collections.abc import Iterator
+import mimetypes
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -19,6 +21,8 @@ class ObjectInfo:
     size_bytes: int
     modified_at: float
     """Seconds since the epoch, UTC."""
+    packed: bool = False
+    """Whether `head` knows that the size is of packed bytes (`Content-Encoding`), which `get` and `stream` unpack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +33,39 @@ class StoredObject:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """What a listing can't give, and why."""
+
+    key: str
+    """Of an object, or of a folder: then it ends with a slash, and nothing below it is listed either."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which part of a listing the caller needs. The store spares itself the work for the rest."""
+
+    excludes: Callable[[str], bool] = lambda key: False
+    """Whether to leave out this object or, if the key ends with a slash, this folder with everything below it."""
+    needs_etag: Callable[[str, int], bool] | None = lambda key, size_bytes: True
+    """Whether the object of this key and size needs its etag; None: no object does. Others may get an etag that no
+    content has."""
+    report: Callable[[Unlisted], object] | None = None
+    """Is told of each object and folder that can't be listed; the listing goes on. Without it, objects that can't be
+    listed are logged, and a folder that can't be read raises `StorageUnavailable`."""
+
+
+EVERYTHING = Selection()
+KEYS_ONLY = Selection(needs_etag=None)
+"""Every key, without reading a file for its etag."""
+
+
 class ObjectStore(Protocol):
     """Synchronous and thread-safe. Every method raises `StorageUnavailable` when the store can't be reached."""
 
     def get(self, key: str) -> StoredObject:
-        """The whole object. Raises `ObjectNotFound`."""
+        """The whole object. Raises `ObjectNotFound`, `ObjectArchived`, `InvalidInput` when it can't be unpacked."""
         ...
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
@@ -41,7 +73,7 @@ class ObjectStore(Protocol):
         ...
 
     def stream(self, key: str, *, chunk_bytes: int = 1 << 20) -> Iterator[bytes]:
-        """The object in chunks, in bounded memory. Raises `ObjectNotFound` (at the first chunk at the latest)."""
+        """The object in chunks, in bounded memory. Raises as `get`, `ObjectNotFound` before the first chunk."""
         ...
 
     def head(self, key: str) -> ObjectInfo:
@@ -69,8 +101,10 @@ class ObjectStore(Protocol):
         """Remove the object; absent is fine."""
         ...
 
-    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
-        """Every object whose key starts with `prefix`, sorted by key, read page by page."""
+    def list(
+        self, prefix: str = "", *, start_after: str = "", selection: Selection = EVERYTHING
+    ) -> Iterator[ObjectInfo]:
+        """The selected objects whose key starts with `prefix`, sorted by key, read page by page."""
         ...
 
     def url(self, key: str, expires_s: int) -> str | None:
@@ -80,6 +114,12 @@ class ObjectStore(Protocol):
     def uri(self, key: str) -> str:
         """The object's full name for people: `s3://bucket/key`, `file:///folder/key`."""
         ...
+
+
+def content_type_of(key: str) -> str:
+    """By the key's suffix; never a type that a browser would run."""
+    guessed = mimetypes.guess_type(key.rpartition("/")[2].lower(), strict=False)[0] or ""
+    return guessed if guessed.startswith("image/") and guessed != "image/svg+xml" else "application/octet-stream"
 
 
 def check_key(key: str) -> str:

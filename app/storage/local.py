@@ -3,31 +3,31 @@
 A write goes to a temporary file beside its target, reaches the disk, and is renamed into place. So a reader, or a
 restart after a crash, finds the old content or the new one. Conditional writes hold a lock file (`flock`), which makes
 them atomic between processes. The etag is the content's hash. Names that begin with a dot belong to the store or the
-system: they are never listed and never accepted as a key. Symbolic links below the root are not followed.
+system: they are never listed and never accepted as a key. Symbolic links below the root are never followed.
 """
 
 import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from app.errors import AppError, InvalidInput, InvalidSettings, ObjectNotFound, PreconditionFailed, StorageUnavailable
-from app.storage.base import ObjectInfo, StoredObject, check_key, check_range
+from app.storage.base import EVERYTHING, ObjectInfo, Selection, StoredObject, check_key, check_range
 from app.storage.etag_cache import EtagCache
 from app.storage.local_files import (
     CHUNK_BYTES,
     NO_RIGHTS,
+    LinkedFolder,
     copy_to_disk,
-    exists,
     info_of,
     is_local_key,
-    make_folder,
     open_file,
+    opened_folder,
     sync_folder,
     temporary_file,
 )
@@ -49,20 +49,19 @@ class LocalStore:
     A missing root folder raises StorageUnavailable: its disk may not be mounted.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, etag_cache: Path | None = None, setting: str = "STORAGE_URL") -> None:
+        """`etag_cache` is the file for etags where the root may be read-only. Messages name `setting`."""
         self._root = root.absolute()
-        self._etags = EtagCache(self._root / STATE_FOLDER / "etags.sqlite3")
+        self._etags = EtagCache(etag_cache or self._root / STATE_FOLDER / "etags.sqlite3")
+        self._setting = setting
 
     @classmethod
-    def from_url(cls, url: str) -> "LocalStore":
+    def from_url(cls, url: str, *, etag_cache: Path | None = None, setting: str = "STORAGE_URL") -> "LocalStore":
         """`file://data` is a folder in the working directory, `file:///srv/data` an absolute one, `~` the home folder.
 
         Raises InvalidSettings.
         """
-        scheme, _, folder = url.partition("://")
-        if scheme != "file" or not folder:
-            raise InvalidSettings(f"STORAGE_URL={url} names no folder. Use file://folder or file:///absolute/folder.")
-        return cls(Path(folder).expanduser())
+        return cls(folder_of_url(url, setting), etag_cache=etag_cache, setting=setting)
 
     def get(self, key: str) -> StoredObject:
         with self._reading(key) as file:
@@ -93,42 +92,44 @@ class LocalStore:
         if_match: str | None = None,
         if_none_match: bool = False,
     ) -> str:
-        path = self._path(key)
+        *folders, name = self._check(key).split("/")
         self._check_root()
-        with self._writing(key), temporary_file(path.parent) as (temp, file):
+        with self._writing(key), temporary_file(self._root, folders) as (at, temp, file):
             etag = copy_to_disk(BytesIO(body) if isinstance(body, bytes) else body, file)
             with self._lock():
                 self._check_condition(key, if_match, if_none_match)
-                temp.replace(path)
-                sync_folder(path.parent)
+                os.replace(temp, name, src_dir_fd=at, dst_dir_fd=at)
+                sync_folder(at)
         return etag
 
     def delete(self, key: str) -> None:
-        path = self._path(key)
-        with self._writing(key):
-            self._check_root()
-            if not exists(path):
-                return
-            with self._lock(), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                path.unlink()
-                sync_folder(path.parent)
-                self._remove_empty(path.parent)
+        *folders, name = self._check(key).split("/")
+        self._check_root()
+        with self._writing(key), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            with opened_folder(self._root, folders) as at:
+                os.stat(name, dir_fd=at, follow_symlinks=False)
+                with self._lock():
+                    os.unlink(name, dir_fd=at)
+                    sync_folder(at)
+            self._remove_empty(folders)
 
-    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+    def list(
+        self, prefix: str = "", *, start_after: str = "", selection: Selection = EVERYTHING
+    ) -> Iterator[ObjectInfo]:
         folder = prefix[: prefix.rfind("/") + 1]
         if folder and not is_local_key(folder[:-1]):
             return
         self._check_root()
-        walk = Walk(self._root, self._etags, prefix, start_after)
-        try:
-            if not self._leads_through_link(self._root / folder):
+        with self._etags.opened() as etags:
+            walk = Walk(self._root, etags, prefix, start_after, selection)
+            try:
                 yield from walk.files(folder)
-        except UnreadableFolder as error:
-            raise self._unreadable_folder(error) from error
-        except OSError as error:
-            raise self._failure(error, "list", prefix) from error
-        if not prefix and not start_after and walk.folders:
-            self._etags.keep_folders(walk.folders)
+            except UnreadableFolder as error:
+                raise self._unreadable_folder(error) from error
+            except OSError as error:
+                raise self._failure(error, "list", prefix) from error
+            if selection.needs_etag and walk.is_complete and not prefix and not start_after:
+                etags.keep_folders(walk.folders)
 
     def url(self, key: str, expires_s: int) -> str | None:
         """None: a browser can't fetch from a folder."""
@@ -144,25 +145,17 @@ class LocalStore:
             raise InvalidInput(f"{key!r} can't be an object in a folder: no part of it may begin with a dot.")
         return key
 
-    def _path(self, key: str) -> Path:
-        """The object's file, which always lies below the root. Raises InvalidInput."""
-        path = self._root / self._check(key)
-        if self._leads_through_link(path.parent):
-            raise InvalidInput(f"{key!r} leads through a symbolic link, which is not followed. Name the real folder.")
-        return path
-
-    def _leads_through_link(self, folder: Path) -> bool:
-        """Whether a folder below the root is a symbolic link; the root itself may be one."""
-        expected = os.path.join(os.path.realpath(self._root), folder.relative_to(self._root))  # noqa: PTH118
-        return Path(os.path.realpath(folder)) != Path(expected)
-
     @contextmanager
     def _reading(self, key: str) -> Iterator[BinaryIO]:
         """The object's open file; it keeps its content while others replace the object. Raises ObjectNotFound."""
-        path = self._path(key)
+        *folders, name = self._check(key).split("/")
         try:
-            with open_file(path) as file:
+            with opened_folder(self._root, folders) as at:
+                file = open_file(name, at)
+            with file:
                 yield file
+        except LinkedFolder as error:
+            raise _leads_through_link(key) from error
         except OSError as error:
             self._check_root()
             if error.errno in NO_OBJECT:
@@ -174,6 +167,8 @@ class LocalStore:
         """Translate the errors of a write. Raises InvalidInput, StorageUnavailable."""
         try:
             yield
+        except LinkedFolder as error:
+            raise _leads_through_link(key) from error
         except OSError as error:
             self._check_root()
             if error.errno in NO_SUCH_NAME:
@@ -189,9 +184,8 @@ class LocalStore:
 
         Held for a check and a rename only, never while data is copied.
         """
-        folder = self._root / STATE_FOLDER
-        make_folder(folder)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        with opened_folder(self._root, [STATE_FOLDER], create=True) as at:
+            handle = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=at)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
@@ -213,12 +207,12 @@ class LocalStore:
         if current != if_match:
             raise PreconditionFailed(f"{key} was changed by another writer, so it was not replaced. Read it again.")
 
-    def _remove_empty(self, folder: Path) -> None:
+    def _remove_empty(self, folders: Sequence[str]) -> None:
         """Remove the folder and its parents while they are empty: as in S3, a folder exists only for its objects."""
         with suppress(OSError):
-            while folder != self._root:
-                folder.rmdir()
-                folder = folder.parent
+            for depth in range(len(folders), 0, -1):
+                with opened_folder(self._root, folders[: depth - 1]) as at:
+                    os.rmdir(folders[depth - 1], dir_fd=at)
 
     def _check_root(self) -> None:
         """Raises StorageUnavailable when the root is missing or is not a folder."""
@@ -226,22 +220,22 @@ class LocalStore:
             is_folder = stat.S_ISDIR(self._root.stat().st_mode)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise StorageUnavailable(
-                f"The folder {self._root} does not exist. Create it, mount its disk, or correct STORAGE_URL."
+                f"The folder {self._root} does not exist. Create it, mount its disk, or correct {self._setting}."
             ) from error
         except OSError:
             return  # the caller's next step raises the same error and says more about it
         if not is_folder:
-            raise StorageUnavailable(f"{self._root} is not a folder: STORAGE_URL must name a folder.")
+            raise StorageUnavailable(f"{self._root} is not a folder: {self._setting} must name a folder.")
 
     def _failure(self, error: OSError, verb: str, key: str) -> AppError:
         what = f"Can't {verb} {key or 'the objects'} in {self._root}: {error.strerror or error}."
-        return StorageUnavailable(f"{what} {self._remedy(error)}")
+        return StorageUnavailable(f"{what} {self._remedy(error, verb)}")
 
     def _unreadable_folder(self, error: OSError) -> StorageUnavailable:
-        folder = Path(error.filename)
+        folder = self._root / error.filename
         user = os.geteuid()
         if folder == self._root:
-            remedy = f"Give user {user} the rights to read and write {folder}, or set another STORAGE_URL."
+            remedy = f"Give user {user} the rights to read and write {folder}, or set another {self._setting}."
         else:
             remedy = (
                 f"Give user {user} the rights to read and enter {folder}, or move it out of {self._root}: a listing "
@@ -249,14 +243,27 @@ class LocalStore:
             )
         return StorageUnavailable(f"Can't list the folder {folder}: {error.strerror}. {remedy}")
 
-    def _remedy(self, error: OSError) -> str:
+    def _remedy(self, error: OSError, verb: str) -> str:
+        read_only = " To index pictures that stay read-only, set INDEX_URL." if verb == "write" else ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return "Free some disk space or raise the quota."
         if error.errno in NO_RIGHTS:
-            where = error.filename or self._root
-            return f"Give user {os.geteuid()} the rights to read and write {where}, or set another STORAGE_URL."
+            rights = f"Give user {os.geteuid()} the rights to read and write {self._root}"
+            return f"{rights}, or set another {self._setting}.{read_only}"
         if error.errno == errno.EROFS:
-            return "The file system is read-only: mount it writable, or set another STORAGE_URL."
+            return f"The file system is read-only: mount it writable, or set another {self._setting}.{read_only}"
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
-            return "STORAGE_URL must name a folder."
-        return "Check the disk, or set another STORAGE_URL."
+            return f"{self._setting} must name a folder."
+        return f"Check the disk, or set another {self._setting}."
+
+
+def folder_of_url(url: str, setting: str = "STORAGE_URL") -> Path:
+    """The folder that `file://folder` names. Raises InvalidSettings, which names the setting."""
+    scheme, _, folder = url.partition("://")
+    if scheme != "file" or not folder:
+        raise InvalidSettings(f"{setting}={url} names no folder. Use file://folder or file:///absolute/folder.")
+    return Path(folder).expanduser()
+
+
+def _leads_through_link(key: str) -> InvalidInput:
+    return InvalidInput(f"{key!r} leads through a symbolic link, which is not followed. Name the real folder.")

@@ -1,10 +1,16 @@
-"""Files and folders of a local store: what may be a key, how a file is opened, and how a write reaches the disk."""
+"""Files and folders of a local store: how they are found and opened, and how a write reaches the disk.
+
+A path is walked part by part: each folder is opened inside the one before, and never through a symbolic link. So a
+folder that another user swaps for a link, at whatever moment, can't lead out of the store (openat(2), O_NOFOLLOW).
+"""
 
 import errno
+import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -16,7 +22,21 @@ from app.storage.base import ObjectInfo, check_key
 TEMP_PREFIX = ".image2search-tmp-"
 CHUNK_BYTES = 1 << 20
 
+STALE_TEMP_S = 86_400
+"""A temporary file older than this was left by a writer that died, if no writer holds it."""
+
+ATTEMPTS = 100
+"""Tries to make a folder that other processes remove whenever it is empty."""
+
 NO_RIGHTS = {errno.EACCES, errno.EPERM}
+
+FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+THROUGH = getattr(os, "O_PATH", os.O_RDONLY)
+"""Enough to reach what is in a folder. On Linux it needs no right to list the folder."""
+
+
+class LinkedFolder(OSError):
+    """A folder below the root is a symbolic link."""
 
 
 def is_local_key(key: str) -> bool:
@@ -33,22 +53,64 @@ def info_of(key: str, status: os.stat_result, etag: str) -> ObjectInfo:
     return ObjectInfo(key, etag, status.st_size, status.st_mtime)
 
 
-def open_file(path: Path) -> BinaryIO:
-    """Open a regular file for reading. Raises FileNotFoundError for anything else; a named pipe does not block."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+@contextmanager
+def opened_folder(root: Path, parts: Sequence[str], *, create: bool = False) -> Iterator[int]:
+    """A descriptor of the folder `parts` below `root`, for what is in it. The root itself may be a link.
+
+    `create` makes missing folders, but never the root. Raises LinkedFolder, OSError.
+    """
+    handle = os.open(root, THROUGH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parts:
+            inner = _step(handle, part, create=create)
+            os.close(handle)
+            handle = inner
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def open_subfolder(name: str, at: int) -> int:
+    """A descriptor that can be listed, of a folder in the folder `at`. The caller closes it. Raises OSError."""
+    return os.open(name, os.O_RDONLY | FOLDER, dir_fd=at)
+
+
+def _step(at: int, name: str, *, create: bool) -> int:
+    """The folder `name` in the folder `at`. A `delete` may remove it while it is made: then this tries again."""
+    for _ in range(ATTEMPTS):
+        try:
+            return os.open(name, THROUGH | FOLDER, dir_fd=at)
+        except FileNotFoundError:
+            if not create:
+                raise
+        except NotADirectoryError as error:
+            if is_link(name, at):
+                raise LinkedFolder(errno.ELOOP, os.strerror(errno.ELOOP), name) from error
+            raise
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=at)
+            sync_folder(at)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
+def is_link(name: str, at: int) -> bool:
+    """Whether there is a symbolic link of this name in the folder `at`."""
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def open_file(name: str, at: int) -> BinaryIO:
+    """Open a regular file in the folder `at` for reading; a named pipe does not block.
+
+    Raises FileNotFoundError for anything else.
+    """
+    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise FileNotFoundError(errno.ENOENT, "Not a regular file", str(path))
+        raise FileNotFoundError(errno.ENOENT, "Not a regular file", name)
     return os.fdopen(handle, "rb")
-
-
-def exists(path: Path) -> bool:
-    """Whether there is anything at `path`; a symbolic link counts even if its target is missing."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
 
 
 def copy_to_disk(source: BinaryIO, target: BinaryIO) -> str:
@@ -63,38 +125,46 @@ def copy_to_disk(source: BinaryIO, target: BinaryIO) -> str:
 
 
 @contextmanager
-def temporary_file(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """A new file in `folder`, which is made if needed. The file is removed at the end unless it was renamed."""
-    path = folder / f"{TEMP_PREFIX}{secrets.token_hex(8)}"
-    file = _create(path)
-    try:
-        with file:
-            yield path, file
-    finally:
-        path.unlink(missing_ok=True)
+def temporary_file(root: Path, parts: Sequence[str]) -> Iterator[tuple[int, str, BinaryIO]]:
+    """A new file in the folder `parts` below `root`, which is made if needed: the folder's descriptor, name and file.
+
+    The file is locked while it is written, and removed at the end unless it was renamed. A `delete` may remove the
+    empty folder before the file is in it: then this tries again. Raises LinkedFolder, OSError.
+    """
+    name = f"{TEMP_PREFIX}{secrets.token_hex(8)}"
+    for _ in range(ATTEMPTS):
+        with opened_folder(root, parts, create=True) as at:
+            try:
+                handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=at)
+            except FileNotFoundError:
+                continue
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    with suppress(OSError):  # some network file systems have no locks
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    yield at, name, file
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=at)
+            return
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "/".join(parts))
 
 
-def _create(path: Path) -> BinaryIO:
-    """Create the file and its folder. A `delete` may remove the empty folder in between: then this tries again."""
-    for _ in range(100):
-        with suppress(FileNotFoundError):
-            make_folder(path.parent)
-            return path.open("xb")
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+def remove_if_stale(name: str, at: int) -> None:
+    """Remove a temporary file that a dead writer left: it is old, and nobody holds its lock.
+
+    The age alone would not do: the clock of this machine may be ahead of the writer's.
+    """
+    with suppress(OSError):
+        if os.stat(name, dir_fd=at, follow_symlinks=False).st_mtime < time.time() - STALE_TEMP_S:
+            with open_file(name, at) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name, dir_fd=at)
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder and its parents, and write each new name to the disk."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
+def sync_folder(at: int) -> None:
     """Write a folder's list of names to the disk. Only then does a rename in it survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    handle = open_subfolder(".", at)
     try:
         os.fsync(handle)
     finally:

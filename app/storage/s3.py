@@ -9,16 +9,13 @@ like any other request. So if the reply to a successful write is lost, the retry
 """
 
 import logging
-import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import quote
 
-from boto3.session import Session
-from botocore import UNSIGNED
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -29,7 +26,18 @@ from botocore.exceptions import (
 
 from app.errors import InvalidInput, InvalidSettings, ObjectNotFound, PreconditionFailed
 from app.settings import StorageSettings
-from app.storage.base import ObjectInfo, StoredObject, check_key, check_range
+from app.storage.base import (
+    EVERYTHING,
+    ObjectInfo,
+    Selection,
+    StoredObject,
+    Unlisted,
+    check_key,
+    check_range,
+    content_type_of,
+)
+from app.storage.s3_client import BrokenReply, OddReply, S3Connection, field
+from app.storage.s3_encoding import is_packed, stream_unpacked, unpack
 from app.storage.s3_errors import answered, is_lost, status_of, unreached
 
 if TYPE_CHECKING:
@@ -38,7 +46,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CUT_OFF = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+LISTING = "ListObjectsV2"
+
+CUT_OFF = (BrokenReply, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 """The connection broke while the body was read; the SDK does not retry this."""
 
 
@@ -51,15 +61,15 @@ class S3Store:
     def __init__(self, settings: StorageSettings) -> None:
         self._settings = settings
         self._bucket, self._prefix = _parse(settings.url)
-        self._opening = threading.Lock()
-        self._opened: S3Client | None = None
+        self._connection = S3Connection(settings)
         self._public_base = settings.public_url.rstrip("/")
         self._quotes_etags = True
         """RFC 9110 wants quotes around an etag in If-Match; some servers compare the bare text."""
 
     def get(self, key: str) -> StoredObject:
         with self._requests(key) as s3:
-            return self._fetch(s3, Key=self._name(key))
+            stored, encoding = self._fetch(s3, Key=self._name(key))
+        return StoredObject(unpack(stored.data, encoding, key), stored.etag)
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         check_range(key, start, length)
@@ -68,7 +78,8 @@ class S3Store:
             return b""
         with self._requests(key) as s3:
             try:
-                return self._fetch(s3, Key=self._name(key), Range=f"bytes={start}-{start + length - 1}").data
+                stored, _ = self._fetch(s3, Key=self._name(key), Range=f"bytes={start}-{start + length - 1}")
+                return stored.data
             except ClientError as error:
                 if status_of(error) != 416:
                     raise
@@ -78,8 +89,7 @@ class S3Store:
         with self._requests(key) as s3:
             response = s3.get_object(Bucket=self._bucket, Key=self._name(key))
             with closing(response["Body"]) as body:
-                while chunk := body.read(chunk_bytes):
-                    yield chunk
+                yield from stream_unpacked(body, response.get("ContentEncoding", ""), key, chunk_bytes)
 
     def head(self, key: str) -> ObjectInfo:
         with self._requests(key) as s3:
@@ -89,7 +99,9 @@ class S3Store:
                 if status_of(error) == 404:
                     self._check_bucket()
                 raise
-        return ObjectInfo(key, _bare(found["ETag"]), found["ContentLength"], found["LastModified"].timestamp())
+            size_bytes, modified = (field(found, name, "HeadObject") for name in ("ContentLength", "LastModified"))
+            packed = is_packed(found.get("ContentEncoding", ""))
+            return ObjectInfo(key, _etag(found, "HeadObject"), size_bytes, modified.timestamp(), packed)
 
     def put(
         self,
@@ -117,16 +129,19 @@ class S3Store:
         with self._requests(key) as s3:
             s3.delete_object(Bucket=self._bucket, Key=self._name(key))
 
-    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
+    def list(
+        self, prefix: str = "", *, start_after: str = "", selection: Selection = EVERYTHING
+    ) -> Iterator[ObjectInfo]:
         request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
         if start_after:
             request["StartAfter"] = self._prefix + start_after
         with self._requests() as s3:
             for page in s3.get_paginator("list_objects_v2").paginate(**request):
+                _check_page(page)
                 for item in page.get("Contents", ()):
-                    key = item["Key"].removeprefix(self._prefix)
-                    if _is_key(key):
-                        yield ObjectInfo(key, _bare(item["ETag"]), item["Size"], item["LastModified"].timestamp())
+                    info = self._listed(item)
+                    if not selection.excludes(info.key) and _can_be_named(info.key, selection):
+                        yield info
 
     def url(self, key: str, expires_s: int) -> str | None:
         """The address as `STORAGE_LINKS` says: signed for `expires_s` seconds (at most a week), plain, or None."""
@@ -135,27 +150,38 @@ class S3Store:
             return None
         if self._settings.links == "public":
             return f"{self._public()}/{quote(name, safe='/~')}"
+        params = {"Bucket": self._bucket, "Key": name}
+        content_type = content_type_of(key)
+        if content_type.startswith("image/"):
+            params["ResponseContentType"] = content_type  # many objects have none, and browsers would save the picture
         with self._requests(key) as s3:
-            params = {"Bucket": self._bucket, "Key": name}
-            return s3.generate_presigned_url("get_object", Params=params, ExpiresIn=expires_s)
+            link = s3.generate_presigned_url("get_object", Params=params, ExpiresIn=expires_s)
+            self._connection.tell_of_expiry(expires_s)
+        return link
 
     def uri(self, key: str) -> str:
         return f"s3://{self._bucket}/{self._name(key)}"
 
     def _name(self, key: str) -> str:
         """The key in the bucket. Raises InvalidInput."""
-        return self._prefix + check_key(key)
+        return self._prefix + check_name(key)
 
-    def _fetch(self, s3: "S3Client", **request: Any) -> StoredObject:
-        """One GET with its body. Starts again when the connection breaks in the middle."""
-        attempt = 1
+    def _listed(self, item: Any) -> ObjectInfo:
+        """An entry of a listing. Raises OddReply."""
+        name, size_bytes, modified = (field(item, each, LISTING) for each in ("Key", "Size", "LastModified"))
+        return ObjectInfo(name.removeprefix(self._prefix), _etag(item, LISTING), size_bytes, modified.timestamp())
+
+    def _fetch(self, s3: "S3Client", **request: Any) -> tuple[StoredObject, str]:
+        """One GET with its body, and the body's encoding. Starts again when the connection breaks in the middle."""
+        attempt, began = 1, time.monotonic()
         while True:
-            response = s3.get_object(Bucket=self._bucket, **request)
             try:
+                response = s3.get_object(Bucket=self._bucket, **request)
                 with closing(response["Body"]) as body:
-                    return StoredObject(body.read(), _bare(response["ETag"]))
+                    stored = StoredObject(body.read(), _etag(response, "GetObject"))
+                return stored, response.get("ContentEncoding", "")
             except CUT_OFF as error:
-                if attempt >= self._settings.max_attempts:
+                if attempt >= self._settings.max_attempts or time.monotonic() - began >= self._settings.read_timeout_s:
                     raise
                 attempt += 1
                 log.info(
@@ -205,21 +231,22 @@ class S3Store:
 
     def _put_parts(self, s3: "S3Client", request: dict[str, str], first: bytes, rest: BinaryIO) -> str:
         """Multipart upload with one part in memory at a time; a failed upload is aborted."""
-        upload_id = s3.create_multipart_upload(**request)["UploadId"]  # type: ignore[arg-type]
+        begun = s3.create_multipart_upload(**request)  # type: ignore[arg-type]
+        upload_id = field(begun, "UploadId", "CreateMultipartUpload")
         upload = {"Bucket": self._bucket, "Key": request["Key"], "UploadId": upload_id}
         try:
             parts: list[CompletedPartTypeDef] = []
             part = first
             while part:
                 number = len(parts) + 1
-                sent = s3.upload_part(**upload, PartNumber=number, Body=part)  # type: ignore[arg-type]
-                parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+                sent = s3.upload_part(**upload, PartNumber=number, Body=part)
+                parts.append({"PartNumber": number, "ETag": field(sent, "ETag", "UploadPart")})
                 part = _read_full(rest, self._settings.multipart_bytes)
-            done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})  # type: ignore[arg-type]
+            done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
         except BaseException:
             self._abort(s3, upload)
             raise
-        return _bare(done["ETag"])
+        return _etag(done, "CompleteMultipartUpload")
 
     def _abort(self, s3: "S3Client", upload: dict[str, str]) -> None:
         try:
@@ -236,53 +263,26 @@ class S3Store:
     def _requests(self, key: str = "") -> Iterator["S3Client"]:
         """The client; its errors are translated into ours, which name `key`."""
         try:
-            yield self._client()
+            yield self._connection.client
         except ClientError as error:
-            raise answered(error, self._bucket, key) from error
+            raise answered(error, self._bucket, key, self._connection.client.meta.region_name) from error
         except BotoCoreError as error:
             raise unreached(error, self._bucket) from error
-
-    def _client(self) -> "S3Client":
-        with self._opening:
-            if self._opened is None:
-                self._opened = self._open("s3v4")
-            return self._opened
 
     def _public(self) -> str:
         """The public address of the bucket, below which its objects lie."""
         if not self._public_base:
             with self._requests():
                 params = {"Bucket": self._bucket, "Key": "-"}
-                plain = self._open(UNSIGNED).generate_presigned_url("get_object", Params=params)
+                plain = self._connection.unsigned().generate_presigned_url("get_object", Params=params)
             self._public_base = plain.removesuffix("/-")
         return self._public_base
-
-    def _open(self, signature: Any) -> "S3Client":
-        """A new client, not connected yet. Raises InvalidSettings."""
-        session = Session()
-        config = Config(
-            signature_version=signature,
-            connect_timeout=self._settings.connect_timeout_s,
-            read_timeout=self._settings.read_timeout_s,
-            retries={"mode": "standard", "total_max_attempts": self._settings.max_attempts},
-            max_pool_connections=self._settings.connections,
-            tcp_keepalive=True,
-            request_checksum_calculation="when_required",  # other servers reject the SDK's default checksums
-            response_checksum_validation="when_required",
-        )
-        try:
-            addressing = _addressing(session.client("s3", config=config))
-            return session.client("s3", config=config.merge(Config(s3={"addressing_style": addressing})))
-        except ValueError as error:
-            raise InvalidSettings(
-                f"AWS_ENDPOINT_URL can't be used: {error}. Give an address like http://host:9000."
-            ) from error
 
 
 def _put(s3: "S3Client", request: dict[str, Any], if_match: str | None = None, quotes: bool = True) -> str:
     if if_match is not None:
         request = {**request, "IfMatch": f'"{if_match}"' if quotes else if_match}
-    return _bare(s3.put_object(**request)["ETag"])
+    return _etag(s3.put_object(**request), "PutObject")
 
 
 def _read_full(source: BinaryIO, size: int) -> bytes:
@@ -306,28 +306,50 @@ def _parse(url: str) -> tuple[str, str]:
         raise InvalidSettings(f"STORAGE_URL={url} has a prefix that can't be used. {error}") from error
 
 
-def _addressing(client: "S3Client") -> Literal["auto", "path", "virtual"]:
-    """How a bucket is addressed: as the profile's `addressing_style` says, else `virtual` at AWS and `path` elsewhere.
-
-    A private server has no host name for each bucket, so `path`. At AWS the SDK's `auto` would sign links to the global
-    endpoint. That redirects to the bucket's region, where the signature is wrong.
-    """
-    chosen: Literal["auto", "path", "virtual"] | None = (client.meta.config.s3 or {}).get("addressing_style")  # type: ignore[attr-defined]
-    host = urlsplit(client.meta.endpoint_url).hostname or ""
-    return chosen or ("virtual" if host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else "path")
-
-
 def _bare(etag: str) -> str:
     return etag.removeprefix("W/").strip('"')
 
 
-def _is_key(name: str) -> bool:
-    """Whether we can name the object. We can't name the folder placeholders of S3 consoles (`a/`)."""
+def _etag(reply: Any, operation: str) -> str:
+    """Raises OddReply."""
+    return _bare(field(reply, "ETag", operation))
+
+
+def _check_page(page: Any) -> None:
+    """Raises OddReply for a page that is no listing, or that does not tell where the listing goes on.
+
+    The SDK takes an empty body, or a web page, for an empty listing.
+    """
+    if not page.keys() & {"IsTruncated", "KeyCount", "MaxKeys", "Name", "Contents"}:
+        raise OddReply(operation=LISTING, problem="it is no listing")
+    if page.get("IsTruncated") and not page.get("NextContinuationToken"):
+        raise OddReply(operation=LISTING, problem="it is not the last page, and says nothing about the next")
+
+
+def check_name(key: str) -> str:
+    """`key` if it can be the name of an object in S3, where `a//b`, `/a` and a backslash are legal too.
+
+    Raises InvalidInput.
+    """
+    if not key or key.endswith("/"):
+        raise InvalidInput(f"{key!r} is not the name of an object in a bucket: it is empty or ends with a slash.")
+    check_key("/".join(part for part in key.replace("\\", "_").split("/") if part))
+    return key
+
+
+def _can_be_named(key: str, selection: Selection) -> bool:
+    """Whether we can name the object. What we can't is reported, except for the folder placeholders of S3 consoles."""
     try:
-        check_key(name)
-    except InvalidInput as error:
-        if not name.endswith("/") and name:
-            log.warning("An object is left out of the listing: %s", error)
+        check_name(key)
+    except InvalidInput:
+        if key and not key.endswith("/"):
+            reason = (
+                "Its key has the part '.' or '..', which HTTP clients take out of addresses. Copy it to another key."
+            )
+            if selection.report:
+                selection.report(Unlisted(key, reason))
+            else:
+                log.warning("%r is left out of the listing: %s", key, reason)
         return False
     return True
 

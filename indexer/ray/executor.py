@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from app.bootstrap import Parts
 from app.errors import AppError, InvalidSettings, ModelUnavailable, ObjectNotFound, first_line
 from app.ingest.reading import Content, Failure, Gone, key_of
-from app.pictures.decoding import Picture
-from app.settings import ImageSettings, ModelSettings, StorageSettings
+from app.pictures.decoding import ReadPicture
+from app.settings import ModelSettings, StorageSettings
 from app.storage.base import ObjectInfo
 from app.types import ImageRecord, Skip
 from indexer.executor import MakeExecutor
@@ -138,9 +138,7 @@ class RayExecutor:
                 stop_ray()  # while the thread still uses Ray, this would end the process; then Ray ends with it
         self._settle(unseen)
 
-    def _dataset(
-        self, objects: Sequence[ObjectInfo], read_picture: Callable[[bytes, ImageSettings], Picture]
-    ) -> "Dataset":
+    def _dataset(self, objects: Sequence[ObjectInfo], read_picture: ReadPicture) -> "Dataset":
         import ray
 
         settings = self._worker_parts.settings

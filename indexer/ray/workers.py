@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,8 +20,9 @@ from app.errors import AppError
 from app.ingest.embedding import embed, not_embedded
 from app.ingest.reading import Content, Failure, Reader, ReadOutcome, key_of
 from app.models.base import Embedder
-from app.pictures.decoding import Picture
-from app.settings import ImageSettings, Settings
+from app.pictures.decoding import ReadPicture
+from app.pictures.processes import DecoderProcesses, Decoders
+from app.settings import Settings
 from app.storage.base import ObjectInfo, ObjectStore, StoredObject
 from app.types import ModelIdentity, Vectors, hash_content
 
@@ -42,8 +43,7 @@ class WorkerParts:
     @classmethod
     def of(cls, settings: Settings) -> "WorkerParts":
         """Make relative folders absolute, because a worker starts in another folder."""
-        scheme, _, folder = settings.storage.url.partition("://")
-        url = f"file://{Path(folder).expanduser().absolute()}" if scheme == "file" else settings.storage.url
+        url = _absolute(settings.storage.url)
         model = Path(settings.model.name).expanduser()
         name = str(model.absolute()) if settings.model.name != "demo" and model.is_dir() else settings.model.name
         storage = settings.storage.model_copy(update={"url": url})
@@ -62,7 +62,7 @@ class WorkerParts:
 
         return bootstrap.load_embedder(self.settings.model, for_batches=True)
 
-    def picture_reader(self) -> Callable[[bytes, ImageSettings], Picture]:
+    def picture_reader(self) -> ReadPicture:
         """As `bootstrap.picture_reader`. Raises ModelUnavailable."""
         from app import bootstrap
 
@@ -124,7 +124,7 @@ class ReadStage:
     def __init__(
         self,
         parts: WorkerParts,
-        read_picture: Callable[[bytes, ImageSettings], Picture],
+        read_picture: ReadPicture,
         claim: Callable[[Sequence[tuple[str, str]]], list[bool]],
     ) -> None:
         self._parts, self._read_picture, self._claim = parts, read_picture, claim
@@ -136,7 +136,9 @@ class ReadStage:
             return pack([BatchResult(error=_picklable(error))])
 
     def _read(self, infos: Sequence[ObjectInfo]) -> list[ObjectResult]:
-        reader = Reader(_store(self._parts), self._parts.settings.image, (), self._read_picture)
+        images = self._parts.settings.image
+        read_picture = partial(_decoders(images.max_memory_bytes).run, self._read_picture)
+        reader = Reader(_store(self._parts), images, (), read_picture)
         with ThreadPoolExecutor(self._parts.settings.index.readers) as threads:
             fetched = list(zip(infos, threads.map(reader.fetch, infos), strict=True))
         contents = [
@@ -208,11 +210,22 @@ def unpack(batch: Batch) -> list[Any]:
     return [pickle.loads(item) for item in batch[COLUMN]]  # noqa: S301 - from our own workers
 
 
+def _absolute(url: str) -> str:
+    scheme, _, folder = url.partition("://")
+    return f"file://{Path(folder).expanduser().absolute()}" if scheme == "file" else url
+
+
 def _given_up(result: ObjectResult) -> ObjectResult:
     """A failure in place of a picture; other outcomes stay."""
     if not isinstance(result.outcome, Content) or result.outcome.picture is None:
         return result
     return ObjectResult(Failure(result.outcome.info.key, DEADLY), result.content_hash)
+
+
+@lru_cache(maxsize=1)
+def _decoders(max_memory_bytes: int) -> Decoders:
+    """One process for each worker process, which can be killed where the worker can't."""
+    return DecoderProcesses(1, max_memory_bytes)
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,7 @@
 """Publishing and loading on a real store: generations, journals, races, lost replies, pruning, rebuilds."""
 
 import multiprocessing
+import time
 from dataclasses import replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -17,9 +18,10 @@ from app.catalog.snapshot import Snapshot
 from app.errors import IndexCorrupt, IndexMismatch, PreconditionFailed, StorageUnavailable
 from app.settings import IndexSettings
 from app.storage.base import ObjectStore
+from app.storage.local import LocalStore
 from app.types import Skip, image_id_of
 from tests.support.catalogs import DIMENSION, MODEL, OTHER_MODEL, adding, catalog_on, keys_of, removing
-from tests.support.stores import InterferingStore, LostReplyStore, store_at
+from tests.support.stores import InterferingStore, LostReplyStore, WrappedStore, store_at
 
 SETTINGS = IndexSettings(journal_max_rows=3, journal_max_files=4, keep_generations=2)
 
@@ -386,3 +388,24 @@ def test_no_room_for_temporary_files_is_said_so(
     for attempt in (catalog.load, lambda: catalog.publish(adding("a/2.jpg"), MODEL, rebuild=True)):
         with pytest.raises(StorageUnavailable, match="TMPDIR"):
             attempt()
+
+
+def test_a_writer_that_loses_many_races_gets_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pauses grow, and each is of another length: a crowd of writers spreads out."""
+    store = LocalStore(tmp_path)
+    left, pauses = 40, []
+
+    class Crowded(WrappedStore):
+        def put(self, key, body, **options):
+            nonlocal left
+            if key == layout.POINTER_KEY and left:
+                left -= 1
+                raise PreconditionFailed("412")
+            return self.inner.put(key, body, **options)
+
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    catalog_on(Crowded(store), SETTINGS).publish(adding("a/1.jpg"), MODEL)
+    assert len(set(pauses)) == 40
+    assert max(pauses[:3]) < 0.01
+    assert 0.1 < max(pauses) <= catalog_module.MAX_PAUSE_S
+    assert keys_of(catalog_on(store, SETTINGS).load()) == {"a/1.jpg"}

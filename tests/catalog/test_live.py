@@ -7,11 +7,12 @@ import pytest
 
 from app.catalog import layout
 from app.catalog.catalog import Catalog
+from app.catalog.changes import Changes
 from app.catalog.live import LiveCatalog
 from app.errors import IndexCorrupt, IndexNotReady, StorageUnavailable
 from app.settings import IndexSettings
 from app.storage.base import ObjectStore
-from tests.support.catalogs import MODEL, OTHER_MODEL, adding, catalog_on, keys_of, vector
+from tests.support.catalogs import MODEL, OTHER_MODEL, adding, catalog_on, keys_of, removing, vector
 from tests.support.stores import WrappedStore
 
 SETTINGS = IndexSettings(journal_max_rows=1, keep_generations=2)
@@ -239,3 +240,51 @@ def test_what_can_not_be_served_is_not_downloaded_at_every_poll(
     monkeypatch.setattr("app.catalog.live.time.monotonic", lambda: 1e12)
     live.refresh()
     assert keys_of(live.current) == FIRST
+
+
+def emptied(store: ObjectStore) -> None:
+    """As when a disk is unmounted and its mount point stays."""
+    for key in [info.key for info in store.list()]:
+        store.delete(key)
+
+
+def test_an_empty_index_made_from_nothing_is_not_served_where_pictures_were(
+    catalog: Catalog, store: ObjectStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog.publish(adding(*FIRST), MODEL)
+    live = live_on(store)
+    emptied(store)
+    live.refresh()
+    assert "gone from the bucket" in str(live.problem)
+    catalog.publish(Changes(), MODEL)
+    for _ in range(3):
+        live.refresh()
+        assert keys_of(live.current) == FIRST
+    assert "disk of STORAGE_URL is mounted" in str(live.problem)
+    assert caplog.text.count("made from nothing") == 1
+    assert keys_of(live_on(store).current) == set(), "a restart serves it"
+
+
+def test_pictures_that_were_removed_are_not_served_on(catalog: Catalog, store: ObjectStore) -> None:
+    catalog.publish(adding(*FIRST), MODEL)
+    live = live_on(store)
+    catalog.publish(removing(*FIRST), MODEL)
+    live.refresh()
+    assert keys_of(live.current) == set()
+    catalog.publish(adding(*FIRST), MODEL)
+    live.refresh()
+    catalog.publish(Changes(), MODEL, rebuild=True)
+    for _ in range(4):
+        catalog.publish(Changes(), MODEL, rebuild=True)
+    live.refresh()
+    assert keys_of(live.current) == set()
+    assert live.problem is None
+
+
+def test_an_index_that_was_made_anew_over_pictures_is_served(catalog: Catalog, store: ObjectStore) -> None:
+    catalog.publish(adding(*FIRST), MODEL)
+    live = live_on(store)
+    emptied(store)
+    catalog.publish(adding("b.jpg"), MODEL)
+    live.refresh()
+    assert keys_of(live.current) == {"b.jpg"}

@@ -19,7 +19,8 @@ KEYS = ("top.jpg", "a/1.jpg", "a/b/2.jpg", "ab/3.jpg", "c/4.jpg", "c/d/5.jpg")
 @pytest.fixture(params=["bucket", "server"])
 def snapshot(request: pytest.FixtureRequest, tmp_path: Path):
     server = MemoryServer() if request.param == "server" else None
-    skipped = Changes(skipped=(Skip("a/torn.jpg", "1", "torn"), Skip("torn.jpg", "1", "torn")))
+    other = Skip("a/README", "1", "It is no picture.", "unknown")  # not counted: it is no picture that can't be read
+    skipped = Changes(skipped=(Skip("a/torn.jpg", "1", "torn"), Skip("torn.jpg", "1", "torn"), other))
     catalog = catalog_on(LocalStore(tmp_path), server=server)
     catalog.publish(adding(*KEYS), MODEL)
     return catalog.publish(skipped, MODEL)

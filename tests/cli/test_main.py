@@ -123,6 +123,31 @@ def test_search_stays_in_its_folder(workplace: Workplace) -> None:
     assert found.stdout.count("/pictures/nature/") == 3
 
 
+def test_search_finds_the_folder_in_the_query_and_says_so(workplace: Workplace) -> None:
+    found = workplace.run("search", "a black cat in nature", "-k", "100")
+    assert found.stdout.count("file://") == found.stdout.count("/pictures/nature/") == 3
+    assert "Searched nature for 'a black cat'" in found.stdout
+    assert "with 'nature'. --no-auto-folder searches everywhere." in found.stdout
+
+
+@pytest.mark.parametrize("arguments", [["a black cat in nature", "--no-auto-folder"], ["a cat among vehicles"]])
+def test_search_looks_everywhere_if_told_or_pointed_nowhere(workplace: Workplace, arguments: list[str]) -> None:
+    found = workplace.run("search", *arguments, "-k", "100")
+    assert found.stdout.count("file://") == len(KEYS)
+    assert "Searched" not in found.stdout
+
+
+@pytest.mark.parametrize(("text", "reason"), [(" ", "say what to look for"), ("cat " * 501, "at most 2000 characters")])
+def test_a_text_that_the_service_refuses_is_refused(workplace: Workplace, text: str, reason: str) -> None:
+    refused = workplace.run("search", text)
+    assert refused.returncode == 1
+    assert reason in refused.stderr
+
+
+def test_a_text_may_be_longer_than_a_path(workplace: Workplace) -> None:
+    assert workplace.run("search", "a cat " * 300).returncode == 0
+
+
 def test_search_in_a_folder_that_is_not_there_names_near_ones(workplace: Workplace) -> None:
     found = workplace.run("search", "anything", "--folder", "natrue")
     assert found.returncode == 1
@@ -192,7 +217,7 @@ def test_a_client_that_never_ends_its_upload_does_not_hold_up_the_end(workplace:
         port = int(address.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(
-                b"POST /api/v1/search/image HTTP/1.1\r\nHost: x\r\nContent-Length: 30000\r\n"
+                b"POST /api/v1/search/image HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000\r\n"
                 b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
             )
             assert httpx2.get(f"{address}/health/live").status_code == 200

@@ -57,8 +57,10 @@ def test_a_folder_filters(client: httpx2.Client, folder: str) -> None:
 
 
 def test_nothing_passes_an_unknown_folder(client: httpx2.Client) -> None:
-    answer = client.post(SEARCH, json={"query": "dog", "folder": "tshirt"})
-    assert (answer.status_code, answer.json()) == (200, [])
+    by_words = client.post(SEARCH, json={"query": "dog", "folder": "tshirt"})
+    by_picture = client.post(BY_IMAGE, files=file(), data={"folder": "tshirt"})
+    for answer in (by_words, by_picture):
+        assert (answer.status_code, answer.json()) == (200, [])
 
 
 def test_unknown_fields_are_ignored(client: httpx2.Client) -> None:
@@ -76,6 +78,16 @@ def test_k_in_the_query_string_or_in_the_form(client: httpx2.Client) -> None:
     assert len(client.post(BY_IMAGE, files=file(), params={"k": 3}).json()) == 3
     assert len(client.post(BY_IMAGE, files=file(), data={"k": "2"}).json()) == 2
     assert len(client.post(BY_IMAGE, files=file(), data={"k": "2"}, params={"k": 3}).json()) == 3
+
+
+def test_a_folder_in_the_query_string_or_in_the_form(client: httpx2.Client) -> None:
+    def folders(**where: object) -> set[str]:
+        return {r["folder"] for r in client.post(BY_IMAGE, files=file(), **where).json()}
+
+    assert folders(params={"k": 9, "folder": "animals"}) == {"animals"}
+    assert folders(data={"folder": "animals", "k": "9"}) == {"animals"}
+    assert folders(data={"folder": "animals"}, params={"folder": "vehicles", "k": 9}) == {"vehicles"}
+    assert len(folders(data={"folder": ""}, params={"folder": "", "k": 9})) == 5
 
 
 def test_as_many_as_there_are_above_100(client: httpx2.Client) -> None:
@@ -124,7 +136,8 @@ def test_too_large_is_413(client: httpx2.Client, parts: Parts) -> None:
     assert_error(client.post(BY_IMAGE, files={"file": b"\0" * (size * 3)}), 413)
 
 
-def test_no_index_is_500(tmp_path: Path) -> None:
+def test_no_index_is_503(tmp_path: Path) -> None:
     with serving_parts(make_parts(tmp_path, keys=())) as client:
-        assert_error(client.post(SEARCH, json={"query": "dog"}), 500)
-        assert_error(client.post(BY_IMAGE, files=file()), 500)
+        for answer in (client.post(SEARCH, json={"query": "dog"}), client.post(BY_IMAGE, files=file())):
+            assert_error(answer, 503)
+            assert int(answer.headers["retry-after"]) > 0

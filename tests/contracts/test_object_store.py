@@ -10,7 +10,7 @@ import pytest
 
 from app.errors import InvalidInput, ObjectNotFound, PreconditionFailed
 from app.settings import StorageSettings
-from app.storage.base import ObjectStore
+from app.storage.base import KEYS_ONLY, ObjectStore, Selection
 from app.storage.local import LocalStore
 from app.storage.s3 import S3Store
 
@@ -253,7 +253,10 @@ def test_an_empty_etag_matches_nothing(store: ObjectStore) -> None:
     assert store.get("pointer.json").data == b"1"
 
 
-@pytest.mark.parametrize("key", ["", "/a", "a/", "a//b", "../a", "a/../b", "a/..", "./a", "a\\b", "a\0b", "\ud800"])
+LEGAL_IN_S3 = ["/a", "a//b", "a\\b"]
+
+
+@pytest.mark.parametrize("key", ["", "a/", "../a", "a/../b", "a/..", "./a", "a\0b", "\ud800", *LEGAL_IN_S3])
 @pytest.mark.parametrize("act", ["get", "put", "head", "delete", "get_range", "stream", "url", "uri"])
 def test_illegal_keys_are_refused(tmp_path: Path, key: str, act: str) -> None:
     calls: dict[str, Callable[[ObjectStore], object]] = {
@@ -266,7 +269,10 @@ def test_illegal_keys_are_refused(tmp_path: Path, key: str, act: str) -> None:
         "url": lambda store: store.url(key, 60),
         "uri": lambda store: store.uri(key),
     }
-    for store in (LocalStore(tmp_path / "root"), S3Store(StorageSettings(url="s3://bucket"))):
+    stores: list[ObjectStore] = [LocalStore(tmp_path / "root")]
+    if key not in LEGAL_IN_S3:
+        stores.append(S3Store(StorageSettings(url="s3://bucket")))
+    for store in stores:
         with pytest.raises(InvalidInput):
             calls[act](store)
 
@@ -332,3 +338,20 @@ def test_put_and_delete_in_one_folder_do_not_disturb_each_other(store: ObjectSto
         thread.join()
     assert failures == []
     assert keys(store) == []
+
+
+def test_what_is_excluded_is_not_listed(store: ObjectStore) -> None:
+    for key in ("a/1.jpg", "b/1.jpg", "b/c/2.jpg", "d.jpg"):
+        store.put(key, b"x")
+    selection = Selection(excludes=lambda key: key.startswith("b/") or key == "d.jpg")
+    assert [info.key for info in store.list(selection=selection)] == ["a/1.jpg"]
+    assert [info.key for info in store.list("b/", selection=KEYS_ONLY)] == ["b/1.jpg", "b/c/2.jpg"]
+
+
+def test_an_object_whose_etag_is_not_needed_is_listed_with_its_size(store: ObjectStore) -> None:
+    etag = store.put("a.jpg", b"picture")
+    store.put("b.mp4", b"video")
+    listed = {info.key: info for info in store.list(selection=Selection(needs_etag=lambda key, size: size > 5))}
+    assert (listed["a.jpg"].etag, listed["a.jpg"].size_bytes) == (etag, 7)
+    assert listed["b.mp4"].size_bytes == 5
+    assert [(info.key, info.size_bytes) for info in store.list(selection=KEYS_ONLY)] == [("a.jpg", 7), ("b.mp4", 5)]

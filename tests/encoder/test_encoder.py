@@ -1,6 +1,8 @@
 """Each kind of term becomes a vector that can be compared with those of the index."""
 
 import asyncio
+import io
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -11,9 +13,11 @@ from app.catalog.view import View
 from app.encoder.encoder import Encoder, IndexedPicture, PictureFile, RawVector, Term, Text
 from app.encoder.workers import Workers
 from app.errors import ImageNotFound, ImageTooLarge, InvalidImage, InvalidInput, Unavailable
+from app.pictures.decoding import Picture
+from app.pictures.processes import InThisProcess
 from app.settings import BatchSettings, ImageSettings
 from app.types import Vectors, image_id_of
-from tests.support.service import KEYS, FakeEmbedder, encoded, make_parts, picture
+from tests.support.service import KEYS, FakeEmbedder, encoded, make_parts, picture, until
 
 LIMITS = ImageSettings(max_bytes=100_000)
 
@@ -25,9 +29,21 @@ def view(tmp_path: Path) -> View:
     return View(snapshot)
 
 
+def encoder_of(embedder: FakeEmbedder) -> Encoder:
+    workers, decoding = Workers(1, 8), Workers(1, 8)
+    return Encoder(embedder, BatchSettings(), LIMITS, workers, decoding=decoding, decoders=InThisProcess())
+
+
 def run(story: Callable[[Encoder], Awaitable[Vectors]], embedder: FakeEmbedder | None = None) -> Vectors:
     async def started() -> Vectors:
-        encoder = Encoder(embedder or FakeEmbedder(), BatchSettings(), LIMITS, Workers(1, 8))
+        encoder = Encoder(
+            embedder or FakeEmbedder(),
+            BatchSettings(),
+            LIMITS,
+            Workers(1, 8),
+            decoding=Workers(1, 8),
+            decoders=InThisProcess(),
+        )
         await encoder.start()
         try:
             return await story(encoder)
@@ -94,8 +110,42 @@ def test_a_text_that_was_asked_before_comes_from_the_cache(view: View) -> None:
 
 def test_a_stopped_encoder_refuses(view: View) -> None:
     async def story() -> None:
-        encoder = Encoder(FakeEmbedder(), BatchSettings(), LIMITS, Workers(1, 8))
+        encoder = Encoder(
+            FakeEmbedder(), BatchSettings(), LIMITS, Workers(1, 8), decoding=Workers(1, 8), decoders=InThisProcess()
+        )
         with pytest.raises(Unavailable, match="starting or stopping"):
             await encoder.encode(Text("dog"), view)
 
     asyncio.run(story())
+
+
+def test_an_open_file_is_read_up_to_the_limit_when_its_turn_comes(view: View) -> None:
+    file = io.BytesIO(encoded(picture("x.png")))
+    whole = encode(PictureFile(file), view)
+    np.testing.assert_array_equal(whole, encode(PictureFile(file.getvalue()), view))
+    endless = io.BytesIO(bytes(LIMITS.max_bytes * 3))
+    with pytest.raises(ImageTooLarge):
+        encode(PictureFile(endless), view)
+    assert endless.tell() == LIMITS.max_bytes + 1
+
+
+def test_texts_and_indexed_pictures_do_not_wait_for_files(view: View) -> None:
+    gate, began = threading.Event(), threading.Event()
+
+    class Held(FakeEmbedder):
+        def read_picture(self, data: bytes, limits: ImageSettings) -> Picture:
+            began.set()
+            assert gate.wait(10)
+            return super().read_picture(data, limits)
+
+    async def story(encoder: Encoder) -> Vectors:
+        slow = [asyncio.create_task(encoder.encode(PictureFile(encoded(picture(key))), view)) for key in KEYS[:3]]
+        await until(began.is_set)
+        await encoder.encode(IndexedPicture(image_id_of(KEYS[0])), view)
+        vector = await encoder.encode(Text("dog"), view)
+        assert not any(task.done() for task in slow)
+        gate.set()
+        await asyncio.gather(*slow)
+        return vector
+
+    run(story, Held())

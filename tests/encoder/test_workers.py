@@ -35,6 +35,41 @@ def test_a_full_queue_is_refused_at_once_and_the_rest_is_done() -> None:
     asyncio.run(story())
 
 
+def test_a_caller_that_is_cancelled_leaves_at_once_and_its_call_keeps_the_thread() -> None:
+    async def story() -> None:
+        workers, begun, gate = Workers(1, 3), threading.Event(), threading.Event()
+
+        def wait() -> None:
+            begun.set()
+            gate.wait(10)
+
+        left = asyncio.create_task(workers.run(wait))
+        await until(begun.is_set)
+        left.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(left, 1)
+        following = asyncio.create_task(workers.run(gate.is_set))
+        await until(lambda: workers.waiting == 1)
+        gate.set()
+        assert await following
+
+    asyncio.run(story())
+
+
+def test_calls_that_are_cancelled_before_they_begin_cost_no_thread() -> None:
+    async def story() -> None:
+        workers = Workers(1, 99)
+        for _ in range(5):
+            call = asyncio.create_task(workers.run(threading.get_ident))
+            await asyncio.sleep(0)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+        assert await asyncio.wait_for(workers.run(threading.get_ident), 5)
+
+    asyncio.run(story())
+
+
 def test_chunks_in_order() -> None:
     async def story() -> None:
         assert [chunk async for chunk in Workers(1, 1).iterate(iter([b"a", b"", b"b"]))] == [b"a", b"", b"b"]

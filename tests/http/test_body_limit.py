@@ -1,31 +1,29 @@
-"""413 while the body is still arriving, over a raw socket."""
+"""413 and 408 while the body is still arriving, over a raw socket."""
 
+import asyncio
 import json
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 import pytest
+from fastapi import FastAPI, Request
+from starlette.responses import StreamingResponse
 
 from app.bootstrap import Parts
 from app.http.middleware import FORM_OVERHEAD_BYTES, MAX_JSON_BYTES
-from tests.support.service import DEADLINE_S
+from app.http.middleware.body_limit import BodyLimitMiddleware
+from app.http.problems import add_error_handlers
+from tests.support.service import connected, serving
 
 IMAGE = "/api/v1/search/image"
 BOUNDARY = "frontier"
 FORM_HEAD = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'.encode()
 
 
-@contextmanager
-def connected(client: httpx2.Client) -> Iterator[socket.socket]:
-    address = (client.base_url.host, client.base_url.port)
-    with socket.create_connection(address, timeout=DEADLINE_S) as connection:
-        yield connection
-
-
 def head(path: str, *headers: str, content_type: str = f"multipart/form-data; boundary={BOUNDARY}") -> bytes:
-    lines = [f"POST {path} HTTP/1.1", "Host: test", f"Content-Type: {content_type}", *headers]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {content_type}", *headers]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
@@ -101,3 +99,95 @@ def test_json_has_a_limit_of_its_own(client: httpx2.Client) -> None:
 def test_the_next_request_is_served(client: httpx2.Client) -> None:
     client.post("/api/v1/search/text", json={"query": "x" * MAX_JSON_BYTES})
     assert client.get("/health/live").status_code == 200
+
+
+TIMEOUT_S = 0.3
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[httpx2.Client]:
+    """A service that waits `TIMEOUT_S` for a body, and longer for one of many bytes."""
+    app = FastAPI()
+    app.add_middleware(BodyLimitMiddleware, limit_for=lambda content_type: 10**7, timeout_s=TIMEOUT_S)
+    add_error_handlers(app)
+
+    @app.post("/length")
+    async def length(request: Request) -> int:
+        return len(await request.body())
+
+    @app.post("/slow")
+    async def slow(request: Request) -> int:
+        parts = [part async for part in request.stream() if not await asyncio.sleep(TIMEOUT_S * 1.5)]
+        return len(b"".join(parts))
+
+    @app.get("/stream")
+    async def stream() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"a"
+            await asyncio.sleep(TIMEOUT_S * 1.5)
+            yield b"b"
+
+        return StreamingResponse(parts())
+
+    with serving(app) as client:
+        yield client
+
+
+@pytest.mark.parametrize("encoding", ["Content-Length: 100", "Transfer-Encoding: chunked"])
+def test_a_half_sent_body_is_not_waited_for(hasty: httpx2.Client, encoding: str) -> None:
+    with connected(hasty) as connection:
+        connection.sendall(head("/length", encoding) + b"3\r\nabc")
+        status, headers, problem = read_answer(connection)
+        assert status == problem["status"] == 408
+        assert headers["connection"] == "close"
+        assert headers["content-type"] == "application/problem+json"
+    assert hasty.post("/length", content=b"abc").json() == 3
+
+
+def test_a_body_that_comes_slowly_is_not_waited_for(hasty: httpx2.Client) -> None:
+    """One byte before each timeout of a usual server."""
+    with connected(hasty) as connection:
+        connection.sendall(head("/length", "Content-Length: 1000"))
+        connection.settimeout(TIMEOUT_S / 20)
+        answer = b""
+        while not answer:
+            connection.sendall(b"x")
+            try:
+                answer = connection.recv(1000)
+            except TimeoutError:
+                continue
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_a_large_body_may_take_longer(hasty: httpx2.Client) -> None:
+    def parts() -> Iterator[bytes]:
+        for _ in range(6):
+            yield b"x" * 10_000
+            time.sleep(TIMEOUT_S / 3)
+
+    assert hasty.post("/length", content=parts()).json() == 60_000
+
+
+def test_our_own_time_is_not_counted(hasty: httpx2.Client) -> None:
+    def parts() -> Iterator[bytes]:
+        yield b"a"
+        time.sleep(TIMEOUT_S / 3)
+        yield b"b"
+
+    assert hasty.post("/slow", content=parts()).json() == 2
+
+
+def test_an_answer_may_take_longer_than_a_body(hasty: httpx2.Client) -> None:
+    """While it is streamed, the server listens for the client's going."""
+    assert hasty.get("/stream").content == b"ab"
+
+
+@pytest.mark.parametrize("length", [5, 10**9])
+def test_a_body_that_nobody_asked_for_breaks_no_answer(hasty: httpx2.Client, length: int) -> None:
+    with connected(hasty) as connection:
+        connection.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\nabc" % length)
+        answer = b""
+        while not answer.endswith(b"0\r\n\r\n"):
+            answer += (part := connection.recv(1000))
+            assert part
+    assert answer.startswith(b"HTTP/1.1 200 OK")

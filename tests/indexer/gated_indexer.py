@@ -74,7 +74,7 @@ def gated_app(folder: Path) -> typer.Typer:
     def build(settings: Settings) -> Parts:
         store = LocalStore.from_url(settings.storage.url)
         model = LazyEmbedder(lambda: MODEL.fingerprint, lambda _: GatedEmbedder(folder))
-        return Parts(settings, store, catalog_on(store, settings.index), model)
+        return Parts(settings, store, catalog_on(store, settings.index), model, store)
 
     return make_app(build, StopNotingExecutor)
 

@@ -4,6 +4,7 @@ import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -104,8 +105,8 @@ class CallbackStore(WrappedStore):
         super().__init__(inner)
         self._after_listing = after_listing
 
-    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
-        yield from self.inner.list(prefix, start_after=start_after)
+    def list(self, prefix: str = "", **options: Any) -> Iterator[ObjectInfo]:
+        yield from self.inner.list(prefix, **options)
         if not prefix:
             self._after_listing()
 
@@ -153,7 +154,7 @@ class Collection:
     def parts(self, store: ObjectStore | None = None) -> Parts:
         used = store or self.store
         model = LazyEmbedder(lambda: self.embedder.identity.fingerprint, self._load)
-        return Parts(self.settings, used, self.catalog(used), model)
+        return Parts(self.settings, used, self.catalog(used), model, used)
 
     def catalog(self, store: ObjectStore | None = None) -> Catalog:
         return catalog_on(store or self.store, self.settings.index, vectors=self.settings.vector, server=self.server)

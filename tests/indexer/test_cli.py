@@ -142,7 +142,7 @@ def test_a_report_into_a_folder_is_refused_before_the_run(folder_url: str, repor
 
 def test_a_report_that_exists_is_kept_until_the_next_is_there(folder_url: str, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("earlier")
-    with IndexLock(opened(folder_url), ttl_s=60):
+    with IndexLock(opened(folder_url), ttl_s=1):
         assert run("--report", str(tmp_path / "report.json")).exit_code == 1
     assert (tmp_path / "report.json").read_text() == "earlier"
 
@@ -237,7 +237,7 @@ def test_a_shrunken_listing_is_refused_until_insisted(folder_url: str) -> None:
 
 def test_a_lock_that_is_held_is_exit_code_1_for_a_program_too(folder_url: str) -> None:
     opened(folder_url).put("a.png", png(1))
-    with IndexLock(opened(folder_url), ttl_s=60):
+    with IndexLock(opened(folder_url), ttl_s=1):
         result = run("--progress", "json")
     assert result.exit_code == 1
     last = orjson.loads(result.stdout.splitlines()[-1])

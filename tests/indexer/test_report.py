@@ -44,3 +44,30 @@ def test_skipped_and_failed_pictures_are_named_up_to_a_point() -> None:
     assert lines[1] == "  skipped 0.jpg: broken"
     assert lines[MAX_NAMED + 1] == "  and 5 more skipped; --report FILE names them all."
     assert lines[-1] == "  failed x.jpg: no answer"
+
+
+def test_names_can_not_forge_lines_or_steer_the_terminal() -> None:
+    report = replace(REPORT, skipped=(Unindexed("a\n  failed b.jpg\x1b[2J\x9b\u202e.jpg", "broken \x07"),))
+    assert summary(report).splitlines()[1:] == [r"  skipped a\n  failed b.jpg\x1b[2J\x9b\u202e.jpg: broken \x07"]
+    assert report.to_json().decode().rstrip("\n").isprintable()
+    assert report.as_dict()["skipped"][0]["key"] == report.skipped[0].key
+
+
+def test_what_is_no_picture_is_counted_by_kind() -> None:
+    report = replace(REPORT, passed_over={"video": 12, "PDF": 3, ".bin": 1, "text": 2, "unknown": 1})
+    assert "  12 videos, 3 PDFs, 1 .bin file, 2 text files, 1 unknown file passed over" in summary(report).splitlines()
+
+
+def test_a_run_that_finds_no_picture_says_why() -> None:
+    nothing = replace(REPORT, seen=0)
+    assert "Warning: there is nothing to index" in summary(nothing)
+    assert "Warning: none of the 1,203 objects is a picture" in summary(
+        replace(nothing, passed_over={"video": 1200, "PDF": 3})
+    )
+    assert "Warning" not in summary(replace(nothing, interrupted=True))
+    assert "Warning" not in summary(REPORT)
+
+
+def test_damaged_pictures_that_are_indexed_are_named() -> None:
+    report = replace(REPORT, damaged=(Unindexed("a.jpg", "The file is damaged."),))
+    assert summary(report).splitlines()[-1] == "  damaged a.jpg: The file is damaged."

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from app.catalog.changes import Changes
-from app.catalog.layout import POINTER_KEY
+from app.catalog.layout import LOCK_KEY, POINTER_KEY
 from app.catalog.lock import IndexLock
 from app.errors import (
+    AppError,
     IndexBusy,
     InvalidInput,
     ObjectNotFound,
+    ShrinkRefused,
     StorageUnavailable,
 )
+from app.indexing.messages import Unindexed
 from app.models.embedder import DualEncoder
 from app.pictures.decoding import decode_image
 from app.settings import ImageSettings
@@ -27,8 +30,12 @@ from tests.indexer.picture_collection import (
     Collection,
     FailingStore,
     png,
+    some_settings,
 )
 from tests.support.catalogs import catalog_on
+from tests.support.picture_files import jpeg_with_scans
+from tests.support.pictures import encoded, smooth
+from tests.support.stores import InterferingStore
 
 REBUILD = Options(rebuild=True)
 
@@ -132,10 +139,39 @@ def test_a_caption_goes_where_its_picture_goes(collection: Collection) -> None:
     assert {record.caption for record in collection.snapshot().records.values()} == {"a dog"}
 
 
-def test_an_empty_bucket_gets_an_empty_index(collection: Collection) -> None:
-    report = collection.run()
-    assert report.generation is not None
+def test_nothing_is_published_over_an_empty_bucket_unless_told(collection: Collection) -> None:
+    """A disk that is not mounted looks like this: its index is gone too, so nothing can be compared."""
+    for options in (Options(), REBUILD):
+        with pytest.raises(ShrinkRefused, match=r"mount the disk .*--allow-shrink"):
+            collection.run(options)
+    assert collection.catalog().load() is None
+    assert list(collection.store.list()) == []
+    assert collection.run(Options(allow_shrink=True)).generation is not None
     assert collection.indexed() == set()
+    assert collection.run().seen == 0, "an index that is empty already is no loss"
+
+
+def test_a_bucket_without_pictures_gets_an_empty_index(collection: Collection) -> None:
+    collection.store.put("notes.txt", b"x")
+    assert collection.run().generation is not None
+    assert collection.indexed() == set()
+
+
+def test_a_damaged_index_is_not_replaced_by_an_empty_one(collection: Collection) -> None:
+    collection.put("a.png", 1)
+    collection.run()
+    collection.store.put(POINTER_KEY, b"torn")
+    collection.store.delete("a.png")
+    with pytest.raises(ShrinkRefused):
+        collection.run(REBUILD)
+    assert collection.store.get(POINTER_KEY).data == b"torn"
+
+
+def test_a_first_run_whose_pictures_all_vanish_publishes_nothing(collection: Collection) -> None:
+    collection.put("a.png", 1)
+    with pytest.raises(AppError, match="still mounted"):
+        collection.run(store=FailingStore(collection.store, {"a.png": ObjectNotFound("a.png")}))
+    assert collection.catalog().load() is None
 
 
 def test_an_object_that_vanishes_is_gone_not_broken(collection: Collection) -> None:
@@ -209,7 +245,7 @@ def test_rebuild_embeds_everything_again(collection: Collection) -> None:
 
 def test_two_runs_at_once_are_one_too_many(collection: Collection) -> None:
     collection.put("a.png", 1)
-    with IndexLock(collection.store, ttl_s=60), pytest.raises(IndexBusy, match="lock"):
+    with IndexLock(collection.store, ttl_s=1), pytest.raises(IndexBusy, match="lock"):
         collection.run()
     assert collection.run().added == 1
 
@@ -294,3 +330,87 @@ def test_a_broken_picture_that_vanishes_before_it_is_read_again_is_forgotten(col
     delete = CallbackStore(collection.store, lambda: collection.store.delete("broken.png"))
     assert collection.run(Options(retry_skipped=True), store=delete).vanished == 1
     assert not collection.snapshot().skipped
+
+
+def test_a_run_that_stood_still_past_its_lock_lays_no_older_row_over_a_newer_one(collection: Collection) -> None:
+    """Before it publishes, the files change, its lock is taken over, and another run ends. Each kind of change once."""
+    for name in ("same", "changed", "changed twice", "removed", "removed after a change"):
+        collection.put(f"{name}.png", 1)
+    collection.run()
+    for seed, name in enumerate(("changed twice", "removed after a change", "new", "new and changed"), 10):
+        collection.put(f"{name}.png", seed)
+
+    def others() -> None:
+        collection.store.delete(LOCK_KEY)
+        for seed, name in enumerate(("changed", "changed twice", "new and changed", "later"), 20):
+            collection.put(f"{name}.png", seed)
+        for name in ("removed", "removed after a change"):
+            collection.store.delete(f"{name}.png")
+        collection.run()
+
+    stopped = InterferingStore(collection.store, POINTER_KEY, others)
+    collection.run(store=stopped)
+
+    assert stopped.interfered
+    listed = {info.key: info.etag for info in collection.store.list() if info.key.endswith(".png")}
+    assert {each.object_key: each.etag for each in collection.snapshot().records.values()} == listed
+
+
+def test_pictures_without_a_suffix_are_found_and_other_files_are_counted_by_kind(collection: Collection) -> None:
+    collection.put("a.png", 1)
+    collection.put("uploads/3f9c2a", 2)
+    collection.put("b.png?width=800", 3)
+    others = {
+        "film.mp4": b"x",
+        "clip.MOV": b"x",
+        "doc.pdf": b"x",
+        "README": b"words",
+        "scan": b"%PDF-1.7",
+        "image.raw7": b"x",
+    }
+    for key, data in others.items():
+        collection.store.put(key, data)
+    kinds = {"video": 2, "PDF": 2, "unknown": 2}
+    for embedded in (3, 0):
+        report = collection.run()
+        assert (report.seen, report.added + report.unchanged, report.embedded) == (3, 3, embedded)
+        assert (report.passed_over, report.skipped, report.left) == (kinds, (), 0)
+    assert collection.indexed() == {"a.png", "uploads/3f9c2a", "b.png?width=800"}
+
+
+def test_files_that_were_recognised_once_are_not_read_again_until_they_change(collection: Collection) -> None:
+    collection.put("a.png", 1)
+    collection.store.put("README", b"words")
+    collection.run()
+    report = collection.run(store=FailingStore(collection.store, {"README": StorageUnavailable("read again")}))
+    assert (report.passed_over, report.failed) == ({"unknown": 1}, ())
+    collection.put("README", 2)
+    assert collection.run().added == 1
+
+
+def test_a_large_file_of_unknown_kind_is_not_read_and_an_indexed_one_stays(collection: Collection) -> None:
+    collection.put("3f9c2a", 1)
+    collection.run()
+    collection.settings = some_settings(max_bytes=10)
+    collection.put("other", 2)
+    report = collection.run()
+    assert (report.unchanged, report.removed, report.passed_over) == (1, 0, {"unknown": 1})
+
+
+def test_damaged_pictures_are_indexed_and_named(collection: Collection) -> None:
+    file = encoded(smooth(320, 240), "JPEG")[:-2]
+    for key in ("a.jpg", "b.jpg"):
+        collection.store.put(key, file)
+    report = collection.run()
+    assert report.added == 2
+    assert report.damaged == tuple(Unindexed(key, "The file is damaged.") for key in ("a.jpg", "b.jpg"))
+
+
+def test_a_picture_that_costs_too_much_is_named_and_the_others_are_indexed(collection: Collection) -> None:
+    collection.put("a.png", 1)
+    collection.store.put("bomb.jpg", jpeg_with_scans(500))
+    collection.put("c.png", 2)
+    (skipped,) = (report := collection.run()).skipped
+    assert report.added == 2
+    assert skipped.key == "bomb.jpg"
+    assert "scans" in skipped.reason

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import InvalidInput, ObjectNotFound, StorageUnavailable
+from app.errors import InvalidInput, ObjectArchived, ObjectNotFound, StorageUnavailable, Unavailable
 from app.ingest.reading import Content, Failure, Gone, Reader, ReadOutcome, key_of, make_record
 from app.pictures.decoding import Picture, decode_image
+from app.pictures.limits import Limits
 from app.settings import ImageSettings
 from app.storage.base import ObjectInfo, StoredObject
 from app.storage.local import LocalStore
 from app.types import ImageRecord, Skip, hash_content, image_id_of
 from tests.indexer.picture_collection import FailingStore, png
+from tests.support.pictures import encoded, smooth
 
 KEY = "nature/a.png"
 
@@ -60,6 +62,12 @@ def test_an_object_that_can_not_be_fetched(store: LocalStore, error: Exception, 
     assert read(FailingStore(store, {KEY: error})) == outcome
 
 
+def test_an_archived_object_is_skipped_until_a_person_asks_again(store: LocalStore) -> None:
+    outcome = read(FailingStore(store, {KEY: ObjectArchived("It lies in the archive GLACIER.")}))
+    reason = "It lies in the archive GLACIER. Restore it, then run again with --retry-skipped."
+    assert outcome == Skip(KEY, store.head(KEY).etag, reason)
+
+
 def test_too_little_memory_to_fetch_is_tried_again_by_the_next_run(store: LocalStore) -> None:
     outcome = read(FailingStore(store, {KEY: MemoryError()}))
     assert isinstance(outcome, Failure)
@@ -92,3 +100,40 @@ def test_a_record_holds_what_was_read_and_what_was_listed(store: LocalStore) -> 
 def test_every_outcome_has_a_key(store: LocalStore) -> None:
     outcomes: list[ReadOutcome] = [read(store), Skip(KEY, "1", "x"), Gone(KEY), Failure(KEY, "x")]
     assert {key_of(outcome) for outcome in outcomes} == {KEY}
+
+
+@pytest.mark.parametrize("key", ["uploads/3f9c2a", "a.b", "f.jpg?width=800"])
+def test_a_picture_is_recognised_by_its_first_bytes_where_its_name_says_nothing(store: LocalStore, key: str) -> None:
+    store.put(key, png(2))
+    reader = Reader(store, ImageSettings(), (), decode_image)
+    info = store.head(key)
+    stored = reader.fetch(info)
+    assert isinstance(stored, StoredObject)
+    assert isinstance(reader.decode(info, stored), Content)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"), [(b"words", "unknown"), (b"", "unknown"), (b"%PDF-1.7", "PDF"), (b"\0\0\0\x18ftypisom", "video")]
+)
+def test_other_files_without_a_telling_name_are_passed_over_by_kind(store: LocalStore, data: bytes, kind: str) -> None:
+    store.put("README", data)
+    info = store.head("README")
+    outcome = Reader(
+        FailingStore(store, {"README": AssertionError("read whole")}), ImageSettings(), (), decode_image
+    ).fetch(info)
+    assert outcome == Skip("README", info.etag, f"It is no picture, but a file of kind {kind}.", kind)
+
+
+def test_the_flaw_of_a_damaged_picture_is_told(store: LocalStore) -> None:
+    store.put(KEY, encoded(smooth(320, 240), "JPEG")[:-2])
+    outcome = read(store)
+    assert isinstance(outcome, Content)
+    assert outcome.flaw == "The file is damaged."
+
+
+def test_a_decoder_that_was_killed_for_memory_is_tried_again_by_the_next_run(store: LocalStore) -> None:
+    def killed(data: bytes, limits: Limits) -> Picture:
+        raise Unavailable("killed")
+
+    outcome = Reader(store, ImageSettings(), (), killed).decode(store.head(KEY), store.get(KEY))
+    assert outcome == Failure(KEY, "killed")

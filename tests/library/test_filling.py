@@ -7,6 +7,7 @@ import pytest
 from app.errors import InvalidInput
 from app.library.filling import put_pictures
 from app.storage.local import LocalStore
+from tests.support.pictures import encoded, quarters
 
 
 @pytest.fixture
@@ -28,6 +29,15 @@ def test_pictures_go_in_under_their_relative_path_and_only_once(tmp_path: Path, 
     (pictures / "b.PNG").write_bytes(b"changed here, kept there")
     assert put_pictures(store, pictures) == 1
     assert store.get("b.PNG").data == b"b.PNG"
+
+
+def test_files_without_a_suffix_go_in_when_they_are_pictures(tmp_path: Path, pictures: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (pictures / "LICENSE").write_text("words")
+    (pictures / "3f9c2a").write_bytes(encoded(quarters(), "JPEG"))
+    store = LocalStore(tmp_path / "store")
+    put_pictures(store, pictures)
+    assert [info.key for info in store.list()] == ["3f9c2a", "a/1.jpg", "b.PNG"]
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.bootstrap import Parts
 from app.types import image_id_of
-from tests.support.service import KEYS, encoded, make_parts, picture, serving_parts
+from tests.support.service import KEYS, FakeEmbedder, add_pictures, encoded, make_parts, picture, serving_parts
 from tests.support.stores import WrappedStore
 
 KEY = "nature/mountain view.jpg"
@@ -133,3 +133,20 @@ def test_a_large_original_arrives_whole(tmp_path: Path) -> None:
     assert len(data) > 3 << 20
     with serving_parts(parts) as client:
         assert client.get(f"{URL}/original").content == data
+
+
+@pytest.mark.parametrize(
+    ("modified_at", "shown"),
+    [(910692730085.0, "9999-12-31T23:59:59Z"), (1e300, "9999-12-31T23:59:59Z"), (-1e300, "0001-01-01T00:00:00Z")],
+)
+def test_a_date_that_no_calendar_has_is_shown_as_the_last_or_first_one(
+    tmp_path: Path, modified_at: float, shown: str
+) -> None:
+    """tmpfs, btrfs and SMB can hold a file dated in the year 30828."""
+    parts = make_parts(tmp_path, keys=())
+    changes = add_pictures(parts.store, FakeEmbedder(), ["a.jpg"])
+    dated = replace(changes, added=(replace(changes.added[0], modified_at=modified_at),))
+    parts.catalog.publish(dated, FakeEmbedder().identity)
+    with serving_parts(parts) as client:
+        answer = client.get(f"/api/v1/images/{changes.added[0].image_id}")
+    assert (answer.status_code, answer.json()["modified_at"]) == (200, shown)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.errors import ImageNotFound, ObjectNotFound, StorageUnavailable
+from app.errors import ImageNotFound, ObjectNotFound, StorageUnavailable, Unavailable
 from app.library.thumbnails import MAX_SIDE, Thumbnails, thumbnail_key
+from app.pictures.processes import DecoderProcesses
 from app.settings import ImageSettings
 from app.storage.local import LocalStore
 from app.types import ImageRecord, image_id_of
@@ -46,6 +47,10 @@ def put(store: WrappedStore, size: tuple[int, int]) -> ImageRecord:
     return ImageRecord(image_id_of(KEY), KEY, etag, "hash", 1, 1.0, *size)
 
 
+def thumbnail_of(thumbnails: Thumbnails, record: ImageRecord) -> bytes:
+    return thumbnails.kept(record) or thumbnails.make(record)
+
+
 def size_of(data: bytes) -> tuple[int, int]:
     image = Image.open(io.BytesIO(data))
     assert image.format == "WEBP"
@@ -57,23 +62,23 @@ def size_of(data: bytes) -> tuple[int, int]:
     [((1000, 500), (MAX_SIDE, MAX_SIDE // 2)), ((500, 1000), (MAX_SIDE // 2, MAX_SIDE)), ((9, 7), (9, 7))],
 )
 def test_it_fits_and_is_never_enlarged(store: CountingStore, size: tuple[int, int], small: tuple[int, int]) -> None:
-    assert size_of(Thumbnails(store, ImageSettings()).get(put(store, size))) == small
+    assert size_of(thumbnail_of(Thumbnails(store, ImageSettings()), put(store, size))) == small
 
 
 def test_it_is_made_once(store: CountingStore) -> None:
     thumbnails, record = Thumbnails(store, ImageSettings()), put(store, (600, 300))
-    first = thumbnails.get(record)
-    assert thumbnails.get(record) == first
-    assert Thumbnails(store, ImageSettings()).get(record) == first
+    first = thumbnail_of(thumbnails, record)
+    assert thumbnail_of(thumbnails, record) == first
+    assert thumbnail_of(Thumbnails(store, ImageSettings()), record) == first
     assert store.reads == 1
 
 
 def test_it_is_made_again_when_the_picture_changes(store: CountingStore) -> None:
     thumbnails = Thumbnails(store, ImageSettings())
-    thumbnails.get(put(store, (600, 300)))
+    thumbnail_of(thumbnails, put(store, (600, 300)))
     changed = put(store, (300, 600))
-    assert size_of(thumbnails.get(changed)) == (128, 256)
-    assert size_of(thumbnails.get(changed)) == (128, 256)
+    assert size_of(thumbnail_of(thumbnails, changed)) == (128, 256)
+    assert size_of(thumbnail_of(thumbnails, changed)) == (128, 256)
     assert store.reads == 2
 
 
@@ -81,8 +86,8 @@ def test_one_of_a_newer_picture_than_the_index_knows_is_not_lost(store: Counting
     thumbnails = Thumbnails(store, ImageSettings())
     old = put(store, (600, 300))
     new = put(store, (300, 600))
-    assert size_of(thumbnails.get(old)) == (128, 256)
-    assert size_of(thumbnails.get(new)) == (128, 256)
+    assert size_of(thumbnail_of(thumbnails, old)) == (128, 256)
+    assert size_of(thumbnail_of(thumbnails, new)) == (128, 256)
     assert store.reads == 1
 
 
@@ -90,13 +95,13 @@ def test_one_of_a_newer_picture_than_the_index_knows_is_not_lost(store: Counting
 def test_rubbish_in_its_place_is_replaced(store: CountingStore, rubbish: bytes) -> None:
     record = put(store, (600, 300))
     store.put(thumbnail_key(record.image_id), rubbish)
-    assert size_of(Thumbnails(store, ImageSettings()).get(record)) == (256, 128)
+    assert size_of(thumbnail_of(Thumbnails(store, ImageSettings()), record)) == (256, 128)
 
 
 def test_a_bucket_that_cannot_be_written_to(store: CountingStore, caplog: pytest.LogCaptureFixture) -> None:
     record = put(store, (600, 300))
     with caplog.at_level(logging.WARNING):
-        assert size_of(Thumbnails(ReadOnlyStore(store), ImageSettings()).get(record)) == (256, 128)
+        assert size_of(thumbnail_of(Thumbnails(ReadOnlyStore(store), ImageSettings()), record)) == (256, 128)
     assert "AccessDenied" in caplog.text
 
 
@@ -104,11 +109,30 @@ def test_a_picture_that_is_gone(store: CountingStore) -> None:
     record = put(store, (600, 300))
     store.delete(KEY)
     with pytest.raises(ObjectNotFound):
-        Thumbnails(store, ImageSettings()).get(record)
+        thumbnail_of(Thumbnails(store, ImageSettings()), record)
 
 
 def test_a_picture_that_was_replaced_by_something_else(store: CountingStore) -> None:
     record = replace(put(store, (600, 300)), etag="old")
     store.put(KEY, b"text")
     with pytest.raises(ImageNotFound, match=KEY):
-        Thumbnails(store, ImageSettings()).get(record)
+        thumbnail_of(Thumbnails(store, ImageSettings()), record)
+
+
+def test_an_object_that_has_grown_beyond_the_limit_is_not_read(store: CountingStore) -> None:
+    record = put(store, (60, 30))
+    with pytest.raises(ImageNotFound, match=f"{KEY}.*has grown.*IMAGE_MAX_BYTES=50"):
+        Thumbnails(store, ImageSettings(max_bytes=50)).make(record)
+    assert store.reads == 0
+
+
+def test_the_picture_is_decoded_by_the_decoders(store: CountingStore) -> None:
+    decoders = DecoderProcesses(1, 32 << 20)
+    record = put(store, (600, 300))
+    try:
+        copy = Thumbnails(store, ImageSettings(), decoders=decoders).make(record)
+    finally:
+        decoders.close()
+    assert size_of(copy) == (256, 128)
+    with pytest.raises(Unavailable, match="stopping"):
+        Thumbnails(store, ImageSettings(), decoders=decoders).make(record)

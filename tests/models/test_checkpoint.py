@@ -17,7 +17,7 @@ from app.models import checkpoint
 from app.models.checkpoint import Checkpoint, find_checkpoint
 from app.models.choose import load_embedder
 from app.settings import ModelSettings
-from tests.support.tiny_models import build_tiny_clip
+from tests.support.tiny_models import Build, build_tiny_blip2, build_tiny_clip, build_tiny_flava
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -179,6 +179,84 @@ def test_weights_in_pytorchs_own_format_load(copy: Path, tiny_clip: Path) -> Non
     assert embedder.encode_texts(["a dog"]).shape == (1, 16)
 
 
+def in_modules(folder: Path, kind: str = "CLIPModel", path: str = "0_CLIPModel") -> Path:
+    """The folder of sentence-transformers that has the model of `folder` inside."""
+    outer = folder.parent / "outer"
+    outer.mkdir()
+    folder.rename(outer / path)
+    modules = [{"idx": 0, "name": "0", "path": path, "type": f"sentence_transformers.models.{kind}"}]
+    (outer / "modules.json").write_text(json.dumps(modules))
+    (outer / "config_sentence_transformers.json").write_text("{}")
+    return outer
+
+
+def test_a_model_in_the_layout_of_sentence_transformers_loads(copy: Path, tiny_clip: Path) -> None:
+    outer = in_modules(copy)
+    found = find_checkpoint(ModelSettings(name=str(outer)))
+    assert (found.name, found.fingerprint()) == ("outer", fingerprint(tiny_clip))
+    assert load_embedder(ModelSettings(name=str(outer), runtime="torch")).encode_texts(["a dog"]).shape == (1, 16)
+
+
+@pytest.mark.parametrize("path", ["../copy", "/etc", "", "a/b"])
+def test_modules_that_lead_elsewhere_are_not_followed(copy: Path, path: str) -> None:
+    (copy / "modules.json").write_text(json.dumps([{"path": path, "type": "sentence_transformers.models.CLIPModel"}]))
+    assert find_checkpoint(ModelSettings(name=str(copy))).folder == copy
+
+
+def test_texts_alone_are_refused_with_the_model_they_were_made_for(copy: Path) -> None:
+    (copy / "modules.json").write_text('[{"path": "", "type": "sentence_transformers.models.Transformer"}]')
+    assert load_embedder(ModelSettings(name=str(copy), runtime="torch"))
+    (copy / "preprocessor_config.json").unlink()
+    message = refusal(copy)
+    assert "without an image tower" in message
+    assert "sentence-transformers/clip-ViT-B-32" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("ViT-B-16-SigLIP", "google/siglip-base-patch16-224"),
+        ("ViT-B-16-SigLIP-i18n-256", "google/siglip-base-patch16-256-multilingual"),
+        ("ViT-SO400M-14-SigLIP-384", "google/siglip-so400m-patch14-384"),
+        ("ViT-SO400M-14-SigLIP2-378", "google/siglip2-so400m-patch14-384"),
+        ("ViT-L-16-SigLIP2-512", "google/siglip2-large-patch16-512"),
+        ("ViT-gopt-16-SigLIP2-384", "google/siglip2-giant-opt-patch16-384"),
+        ("ViT-B-32-SigLIP2-256", "google/siglip2-base-patch32-256"),
+        ("MobileCLIP-S1-OpenCLIP", "openai/clip-vit-base-patch32"),
+    ],
+)
+def test_open_clips_format_is_refused_with_what_to_use_instead(tmp_path: Path, name: str, instead: str) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/open_clip_config.json").write_text(
+        json.dumps({"model_cfg": {"text_cfg": {"hf_tokenizer_name": f"timm/{name}"}}})
+    )
+    (tmp_path / "model/open_clip_model.safetensors").write_bytes(b"")
+    message = refusal(tmp_path / "model")
+    assert "its weights are in open_clip's format alone" in message
+    assert f"{instead}," in message
+    (tmp_path / "model").rename(tmp_path / name)
+    (tmp_path / name / "open_clip_config.json").write_text("{}")
+    assert f"{instead}," in refusal(tmp_path / name)
+
+
+def test_a_folder_that_has_both_formats_loads(copy: Path) -> None:
+    (copy / "open_clip_config.json").write_text("{}")
+    assert load_embedder(ModelSettings(name=str(copy), runtime="torch"))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (build_tiny_flava, r"it is a FlavaModel, whose text tower makes an array of shape \(1, \d+, 16\) of one text"),
+        (build_tiny_blip2, "it is a Blip2Model, whose text tower makes no vector of one text"),
+    ],
+)
+@pytest.mark.parametrize("runtime", ["torch", "auto"])
+def test_towers_that_make_matrices_are_refused(build: Build, message: str, runtime: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match=message):
+        load_embedder(ModelSettings(name=str(build(tmp_path / "model")), device="cpu", runtime=runtime))
+
+
 class HubHandler(BaseHTTPRequestHandler):
     """A hub that gives the answers which a download needs: the commit, the list of files, the files."""
 
@@ -191,19 +269,22 @@ class HubHandler(BaseHTTPRequestHandler):
         if path.startswith("/api/models/lab/tiny/revision/"):
             self.answer(json.dumps({"id": "lab/tiny", "sha": COMMIT, "siblings": []}).encode())
         elif path.startswith("/api/models/lab/tiny/tree/"):
-            files = [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": f.name} for f in self.files()]
+            files = [
+                {"type": "file", "path": f.relative_to(self.folder).as_posix(), "size": f.stat().st_size, "oid": f.name}
+                for f in self.files()
+            ]
             self.answer(
                 json.dumps([*files, {"type": "file", "path": "onnx/model.safetensors", "size": 1, "oid": "x"}]).encode()
             )
         elif path.startswith(f"/lab/tiny/resolve/{COMMIT}/"):
-            self.answer((self.folder / path.rpartition("/")[2]).read_bytes())
+            self.answer((self.folder / path.removeprefix(f"/lab/tiny/resolve/{COMMIT}/")).read_bytes())
         else:
             self.answer(b'{"error": "Repository not found"}', 404)
 
     do_HEAD = do_GET  # noqa: N815
 
     def files(self) -> list[Path]:
-        return [path for path in self.folder.iterdir() if path.is_file()]
+        return [path for path in self.folder.rglob("*") if path.is_file()]
 
     def answer(self, body: bytes, status: int = 200) -> None:
         self.send_response(status)
@@ -259,6 +340,25 @@ def test_a_repository_with_pytorch_weights_alone_is_fetched_whole(hub: type[HubH
     (hub.folder / "model.safetensors").rename(hub.folder / "pytorch_model.bin")
     found = find_checkpoint(ModelSettings(name="lab/tiny"))
     assert [path.name for path in found.weights] == ["pytorch_model.bin"]
+
+
+def test_a_repository_of_sentence_transformers_is_fetched_with_its_inner_folder(
+    hub: type[HubHandler], tiny_clip: Path
+) -> None:
+    hub.folder = in_modules(hub.folder)
+    found = find_checkpoint(ModelSettings(name="lab/tiny"))
+    assert found.fingerprint() == fingerprint(tiny_clip)
+    hub.asked.clear()
+    assert find_checkpoint(ModelSettings(name="lab/tiny")) == found
+    assert hub.asked == []
+
+
+def test_weights_that_cannot_be_used_are_not_fetched(hub: type[HubHandler]) -> None:
+    (hub.folder / "config.json").rename(hub.folder / "open_clip_config.json")
+    (hub.folder / "model.safetensors").rename(hub.folder / "open_clip_model.safetensors")
+    with pytest.raises(ModelUnavailable, match="open_clip's format alone"):
+        load_embedder(ModelSettings(name="lab/tiny"))
+    assert not any("safetensors" in path for path in hub.asked)
 
 
 def test_a_model_the_hub_does_not_know(hub: type[HubHandler]) -> None:

@@ -93,6 +93,26 @@ def test_vectors_are_those_of_a_plain_forward(embedder: DualEncoder, folder: Pat
     assert images[0] @ images[1] < 0.99
 
 
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+def test_tipsv2_vectors_are_those_of_a_plain_forward(tiny_tipsv2: Path, runtime: str) -> None:
+    """Its model card: pictures resized to a square, values from 0 to 1, not normalised; texts padded to full length."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    texts = [text for text in TEXTS if text]  # the model makes no vector of an empty text
+    model = AutoModel.from_pretrained(tiny_tipsv2).eval()
+    tokens = AutoTokenizer.from_pretrained(tiny_tipsv2)(
+        texts, padding="max_length", truncation=True, max_length=16, return_tensors="pt"
+    )
+    resized = [np.asarray(each.resize((32, 32), Image.Resampling.BILINEAR), np.float32) / 255 for each in pictures()]
+    pixels = torch.from_numpy(np.stack(resized).transpose(0, 3, 1, 2).copy())
+    with torch.no_grad():
+        expected = unit(model.get_text_features(**tokens)), unit(model.get_image_features(pixels))
+    embedder = load(tiny_tipsv2, runtime=runtime)
+    assert (embedder.encode_texts(texts) * expected[0]).sum(axis=1).min() > 0.99999
+    assert (embedder.encode_images(pictures()) * expected[1]).sum(axis=1).min() > 0.99999
+
+
 def test_rows_are_unit_float32_and_do_not_depend_on_their_neighbours(embedder: DualEncoder) -> None:
     dimension = embedder.identity.dimension
     texts, images = embedder.encode_texts(TEXTS), embedder.encode_images(pictures())

@@ -122,6 +122,12 @@ def test_a_picture_in_a_folder(client: httpx2.Client) -> None:
     assert answer["folder"]["embedded_text"] is None
 
 
+def test_a_whole_number_may_be_written_with_a_point(client: httpx2.Client) -> None:
+    body = b'{"query": "dog", "k": 2.0}'
+    answer = client.post(TEXT, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, len(answer.json()["results"])) == (200, 2)
+
+
 def test_long_texts_are_cut_by_the_model(client: httpx2.Client) -> None:
     assert len(text(client, "dog " * (MAX_QUERY_CHARS // 4))["results"]) == 5
 

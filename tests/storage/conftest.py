@@ -15,7 +15,7 @@ def warnings_are_heard() -> Iterator[None]:
     logger = logging.getLogger("app")
     before = logger.level
     logger.setLevel(logging.WARNING)
-    for name in ("app.storage.local_listing", "app.storage.s3"):
+    for name in ("app.storage.local_listing", "app.storage.s3", "app.storage.s3_client"):
         assert logging.getLogger(name).isEnabledFor(logging.WARNING), "an earlier test has silenced it"
     yield
     logger.setLevel(before)

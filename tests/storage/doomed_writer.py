@@ -3,7 +3,7 @@
 import os
 import signal
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from app.storage.local import LocalStore
 
@@ -13,22 +13,22 @@ POINTS = ("in the middle", "before the disk", "before the rename", "after the re
 
 def write_and_die(root: str, key: str, point: str) -> None:
     """Write `CONTENT` to the store at `root`; the process kills itself at `point`."""
-    rename = Path.replace
+    rename = os.replace
 
-    def rename_and_die(source: Path, target: Path) -> NoReturn:
-        rename(source, target)
+    def rename_and_die(*args: Any, **options: Any) -> NoReturn:
+        rename(*args, **options)
         die()
 
     if point == "before the disk":
         os.fsync = die
     if point == "before the rename":
-        Path.replace = die  # type: ignore[method-assign]
+        os.replace = die
     if point == "after the rename":
-        Path.replace = rename_and_die  # type: ignore[method-assign, assignment]
+        os.replace = rename_and_die
     LocalStore(Path(root)).put(key, Body(dies_in_the_middle=point == "in the middle"))  # type: ignore[arg-type]
 
 
-def die(*_: object) -> NoReturn:
+def die(*_: object, **__: object) -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("SIGKILL can't be caught")
 

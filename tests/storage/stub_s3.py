@@ -1,11 +1,14 @@
 """An HTTP server that acts as a faulty S3: each test sets the replies to its requests."""
 
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
 
 
 @dataclass
@@ -26,6 +29,10 @@ class Reply:
     """Close the connection after this many bytes of the body; -1: without any reply."""
     waits: bool = False
     """Send nothing until the test is over."""
+    raw: bytes | None = None
+    """Send these bytes, instead of a reply in good HTTP, and then close the connection."""
+    ends: Literal["close", "reset", "hang"] = "close"
+    """What comes after `raw`."""
 
 
 Answer = Callable[[Request], Reply]
@@ -74,6 +81,9 @@ def running_stub() -> Iterator[StubS3]:
             self.reply(stub.answer(request))
 
         def reply(self, reply: Reply) -> None:
+            if reply.raw is not None:
+                self.reply_raw(reply.raw, reply.ends)
+                return
             if reply.waits:
                 stub.over.wait(30)
             if reply.waits or reply.cut_after == -1:
@@ -86,6 +96,14 @@ def running_stub() -> Iterator[StubS3]:
             if self.command != "HEAD":
                 self.wfile.write(reply.body[: reply.cut_after])
             self.close_connection = reply.cut_after is not None
+
+        def reply_raw(self, raw: bytes, ends: str) -> None:
+            self.close_connection = True
+            self.wfile.write(raw)
+            if ends == "hang":
+                stub.over.wait(30)
+            if ends == "reset":  # closing without lingering sends RST
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
         do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = handle_any  # noqa: N815
 

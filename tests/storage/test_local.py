@@ -8,7 +8,9 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidInput, InvalidSettings, ObjectNotFound, StorageUnavailable
 from app.storage.local import STATE_FOLDER, LocalStore
+from app.types import hash_content
 from tests.storage import doomed_writer
 from tests.storage.folders import age, keys, names_in, without_rights
 
@@ -105,7 +108,7 @@ def test_a_linked_folder_leads_nowhere(
     assert keys(store) == ["a.jpg"]
     assert keys(store, "link/") == []
     assert names_in(outside) == ["secret.jpg"]
-    assert "symbolic links are not followed" in caplog.text
+    assert "Symbolic links are not followed" in caplog.text
 
 
 def test_a_linked_file_is_no_object_and_is_replaced_not_followed(store: LocalStore, root: Path, outside: Path) -> None:
@@ -319,6 +322,11 @@ def test_missing_rights(store: LocalStore, root: Path, act: str) -> None:
     assert keys(store) == ["a/b.jpg"]
 
 
+def test_missing_rights_to_write_name_the_setting_for_read_only_pictures(store: LocalStore, root: Path) -> None:
+    with without_rights(root, mode=0o555), pytest.raises(StorageUnavailable, match=r"stay read-only, set INDEX_URL"):
+        store.put("a.jpg", b"x")
+
+
 @pytest.mark.parametrize("act", ["get", "put", "list", "delete"])
 def test_a_root_that_is_a_file(store: LocalStore, root: Path, act: str) -> None:
     root.rmdir()
@@ -348,3 +356,78 @@ def test_a_folder_that_is_absent_is_storage_that_is_down(tmp_path: Path, act: Ca
     with pytest.raises(StorageUnavailable, match=r"does not exist.*STORAGE_URL"):
         act(LocalStore(tmp_path / "unmounted"))
     assert not (tmp_path / "unmounted").exists()
+
+
+# A folder that another user swaps for a link while the store works
+
+
+@pytest.fixture
+def swapped(store: LocalStore, root: Path, outside: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Swaps the folder `a` for a link to `outside`, as soon as the store opens a file or folder of the given name."""
+    store.put("a/secret.jpg", b"inside")
+    store.put("a/b/c.jpg", b"inside")
+    real_open = os.open
+
+    def swap_at(name: str) -> None:
+        def swapping(path: str | Path, flags: int, *args: int, **options: int) -> int:
+            if Path(path).name.startswith(name) and not (root / "a").is_symlink():
+                (root / "a").rename(root.parent / "moved")
+                (root / "a").symlink_to(outside)
+            return real_open(path, flags, *args, **options)
+
+        monkeypatch.setattr(os, "open", swapping)
+
+    return swap_at
+
+
+@pytest.mark.parametrize("at", ["secret.jpg", "a", "root"])
+@pytest.mark.parametrize("act", ["get", "stream", "head", "get_range", "list"])
+def test_a_folder_that_is_swapped_for_a_link_while_it_is_read_leads_nowhere(
+    store: LocalStore, swapped: Callable[[str], None], act: str, at: str
+) -> None:
+    swapped(at)
+    found: object = None
+    with suppress(InvalidInput, ObjectNotFound):
+        found = {
+            "get": lambda: store.get("a/secret.jpg").data,
+            "stream": lambda: next(store.stream("a/secret.jpg")),
+            "head": lambda: store.head("a/secret.jpg").etag,
+            "get_range": lambda: store.get_range("a/secret.jpg", 0, 99),
+            "list": lambda: {info.etag for info in store.list("a/")} or None,
+        }[act]()
+    assert found in (None, b"inside", hash_content(b"inside"), {hash_content(b"inside")})
+
+
+@pytest.mark.parametrize("at", [".image2search-tmp-", "a", "lock", "root"])
+@pytest.mark.parametrize("act", ["put", "put into a new folder", "delete", "delete the last"])
+def test_a_folder_that_is_swapped_for_a_link_while_it_is_written_leads_nowhere(
+    store: LocalStore, swapped: Callable[[str], None], outside: Path, act: str, at: str
+) -> None:
+    (outside / "b").mkdir()
+    swapped(at)
+    with suppress(InvalidInput, ObjectNotFound):
+        {
+            "put": lambda: store.put("a/secret.jpg", b"new"),
+            "put into a new folder": lambda: store.put("a/d/new.jpg", b"new"),
+            "delete": lambda: store.delete("a/secret.jpg"),
+            "delete the last": lambda: store.delete("a/b/c.jpg"),
+        }[act]()
+    assert names_in(outside) == ["b", "secret.jpg"]
+    assert (outside / "secret.jpg").read_bytes() == b"secret"
+
+
+def test_a_temporary_file_that_its_writer_holds_is_kept(
+    store: LocalStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of the machine that lists may be days ahead of the writer's."""
+
+    class Body(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            with monkeypatch.context() as patch:
+                patch.setattr(time, "time", lambda: now + 3 * 86_400)
+                assert keys(store) == []
+            return super().read(size)
+
+    now = time.time()
+    store.put("a/b.jpg", Body(b"whole"))
+    assert store.get("a/b.jpg").data == b"whole"

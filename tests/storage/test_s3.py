@@ -1,13 +1,15 @@
 """S3 and servers like it: faults, differences between servers, and the addresses of objects."""
 
+import gzip
+import logging
 import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,17 @@ from typing import Any
 import boto3.session
 import pytest
 
-from app.errors import InvalidInput, InvalidSettings, ObjectNotFound, PreconditionFailed, StorageUnavailable
+from app.errors import (
+    InvalidInput,
+    InvalidSettings,
+    ObjectArchived,
+    ObjectNotFound,
+    PreconditionFailed,
+    StorageUnavailable,
+)
 from app.settings import StorageSettings
+from app.storage import s3_encoding
+from app.storage.base import Selection, Unlisted
 from app.storage.s3 import S3Store
 from tests.storage.stub_s3 import Reply, Request, StubS3, error, etag_of, running_stub
 
@@ -170,6 +181,23 @@ def test_a_hanging_server_is_given_up(stub: StubS3, act: str) -> None:
             "delete": lambda: store.delete("a"),
         }[act]()
     assert time.monotonic() - started < 10
+
+
+def test_a_black_hole_is_given_up_after_the_time_for_one_reply(stub: StubS3) -> None:
+    stub.answer = lambda request: Reply(waits=True)
+    started = time.monotonic()
+    with pytest.raises(StorageUnavailable, match=r"No usable reply came within 0\.3 seconds"):
+        open_store(max_attempts=4, read_timeout_s=0.3).get("a")
+    assert time.monotonic() - started < 2
+    assert len(stub.requests) == 1
+
+
+def test_a_body_that_falls_silent_is_given_up_after_the_time_for_one_reply(stub: StubS3) -> None:
+    head = b"HTTP/1.1 200 OK\r\nETag: x\r\nContent-Length: 9\r\n\r\n"
+    stub.answer = lambda request: Reply(raw=head, ends="hang")
+    with pytest.raises(StorageUnavailable):
+        open_store(max_attempts=4, read_timeout_s=0.3).get("a")
+    assert len(stub.requests) == 1
 
 
 def test_connection_refused(aws_env: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,13 +368,104 @@ def test_large_files_go_up_in_parts(bucket: str) -> None:
     client.close()
 
 
-def test_listing_leaves_out_what_has_no_name_here(bucket: str, caplog: pytest.LogCaptureFixture) -> None:
+ODD_KEYS = ["/lead.jpg", "a//b.jpg", "a\\b.jpg", "//", "a//", " a .jpg", "%41.jpg", "a?b#c&d+e.jpg"]
+
+
+def fill(bucket: str, keys: Iterable[str], **options: Any) -> None:
     client = boto3.session.Session().client("s3")
-    for key in ("p/", "p/folder/", "p/back\\slash.jpg", "p/good.jpg", "other.jpg"):
-        client.put_object(Bucket=bucket, Key=key, Body=b"x")
+    for key in keys:
+        client.put_object(Bucket=bucket, Key=key, Body=key.encode(), **options)
     client.close()
-    assert [info.key for info in open_store(f"s3://{bucket}/p").list()] == ["good.jpg"]
-    assert [record.getMessage().count("slash") for record in caplog.records if "left out" in record.message] == [1]
+
+
+@pytest.mark.parametrize("prefix", ["", "p/"])
+def test_keys_that_are_legal_in_s3_alone_are_taken(bucket: str, prefix: str) -> None:
+    fill(bucket, [prefix + key for key in ODD_KEYS])
+    store = open_store(f"s3://{bucket}/{prefix}")
+    taken = sorted(key for key in ODD_KEYS if not key.endswith("/"))
+    assert [info.key for info in store.list()] == taken
+    for key in taken:
+        assert store.get(key).data == (prefix + key).encode()
+        assert store.head(key).size_bytes == len(prefix + key)
+        with urllib.request.urlopen(store.url(key, 60) or "") as reply:
+            assert reply.read() == (prefix + key).encode()
+
+
+def listed(key: str) -> Reply:
+    entry = f"<Key>{key}</Key><ETag>x</ETag><Size>1</Size><LastModified>2024-01-01T00:00:00Z</LastModified>"
+    return Reply(body=f"<ListBucketResult><Name>b</Name><Contents>{entry}</Contents></ListBucketResult>".encode())
+
+
+@pytest.mark.parametrize("key", ["./a.jpg", "a/../b.jpg", "a/./b.jpg"])
+def test_keys_that_http_clients_change_are_reported(stub: StubS3, key: str, caplog: pytest.LogCaptureFixture) -> None:
+    stub.answer = lambda request: listed(key)
+    reported: list[Unlisted] = []
+    assert list(open_store().list(selection=Selection(report=reported.append))) == []
+    assert [each.key for each in reported] == [key]
+    assert "Copy it to another key" in reported[0].reason
+    assert caplog.records == []
+    assert list(open_store().list()) == []
+    assert "left out" in caplog.text
+
+
+# What people keep in buckets
+
+
+@pytest.mark.parametrize(
+    ("fields", "archive"),
+    [
+        ("<StorageClass>GLACIER</StorageClass>", "the archive GLACIER"),
+        (
+            "<StorageClass>INTELLIGENT_TIERING</StorageClass><AccessTier>DEEP_ARCHIVE_ACCESS</AccessTier>",
+            "the archive INTELLIGENT_TIERING DEEP_ARCHIVE_ACCESS",
+        ),
+        ("", "the archive"),
+    ],
+)
+def test_an_archived_object_is_named_as_such(stub: StubS3, fields: str, archive: str) -> None:
+    stub.answer = lambda request: Reply(403, f"<Error><Code>InvalidObjectState</Code>{fields}</Error>".encode())
+    for act in (open_store().get, lambda key: list(open_store().stream(key))):
+        with pytest.raises(ObjectArchived, match=f"s3://bucket/a.jpg lies in {archive} and can't be read"):
+            act("a.jpg")
+
+
+def packed(body: bytes, encoding: str = "gzip") -> Reply:
+    return Reply(body=body, headers={"ETag": '"abc"', "Last-Modified": MODIFIED, "Content-Encoding": encoding})
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "aws-chunked, gzip"])
+def test_packed_objects_are_unpacked(stub: StubS3, encoding: str) -> None:
+    body = b"picture " * 1000
+    stub.answer = lambda request: packed(gzip.compress(body[:4000]) + gzip.compress(body[4000:]), encoding)
+    store = open_store()
+    assert store.get("a.jpg").data == body
+    chunks = list(store.stream("a.jpg", chunk_bytes=1024))
+    assert b"".join(chunks) == body
+    assert max(map(len, chunks)) <= 1024
+    assert store.head("a.jpg").packed
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "utf-8", ""])
+def test_objects_that_are_only_called_packed_stay_as_they_are(stub: StubS3, encoding: str) -> None:
+    stub.answer = lambda request: packed(b"\xff\xd8\xff picture", encoding)
+    assert open_store().get("a.jpg").data == b"\xff\xd8\xff picture"
+    assert b"".join(open_store().stream("a.jpg")) == b"\xff\xd8\xff picture"
+
+
+def test_a_damaged_packed_object(stub: StubS3) -> None:
+    stub.answer = lambda request: packed(gzip.compress(b"picture" * 1000)[:-20])
+    with pytest.raises(InvalidInput, match=r"a\.jpg is stored with Content-Encoding: gzip, and is damaged"):
+        open_store().get("a.jpg")
+    with pytest.raises(InvalidInput, match="damaged"):
+        list(open_store().stream("a.jpg"))
+
+
+def test_a_small_object_that_unpacks_to_a_large_one(stub: StubS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_encoding, "MAX_UNPACKED_BYTES", 1 << 20)
+    stub.answer = lambda request: packed(gzip.compress(b"x" * ((1 << 20) + 1)))
+    with pytest.raises(InvalidInput, match="more than 1 MiB"):
+        open_store().get("a.jpg")
+    assert sum(map(len, open_store().stream("a.jpg"))) == (1 << 20) + 1
 
 
 def test_a_prefix_is_a_world_of_its_own(bucket: str) -> None:
@@ -406,8 +525,76 @@ def test_a_signed_link_at_aws_names_the_region(aws_env: None, monkeypatch: pytes
     """The global endpoint would redirect requests for a new bucket to its region, where the signature is wrong."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    link = open_store("s3://bucket").url("a.jpg", 60) or ""
-    assert link.startswith("https://bucket.s3.eu-west-1.amazonaws.com/a.jpg?X-Amz-Algorithm=AWS4-HMAC-SHA256")
+    link = open_store("s3://bucket").url("a", 60) or ""
+    assert link.startswith("https://bucket.s3.eu-west-1.amazonaws.com/a?X-Amz-Algorithm=AWS4-HMAC-SHA256")
+
+
+def test_aws_region_works_and_goes_before_the_default(aws_env: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every SDK but boto3 reads it."""
+    monkeypatch.setenv("AWS_REGION", "ap-south-1")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    assert (open_store().url("a.jpg", 60) or "").startswith("https://bucket.s3.ap-south-1.amazonaws.com/a.jpg?")
+
+
+@pytest.mark.parametrize("body", ["", "<Region>eu-west-3</Region>"])
+def test_a_bucket_elsewhere_is_told_with_its_region(stub: StubS3, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "ap-south-1")
+    xml = f"<Error><Code>AuthorizationHeaderMalformed</Code>{body}</Error>".encode()
+    stub.answer = lambda request: Reply(400, xml)
+    wanted = "eu-west-3" if body else "the bucket's own"
+    with pytest.raises(StorageUnavailable, match=f"not in the region ap-south-1: set AWS_REGION to {wanted}"):
+        open_store(max_attempts=1).get("a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("key", "content_type"),
+    [("a.jpg", "image/jpeg"), ("a.PNG", "image/png"), ("a", None), ("a.svg", None), ("a.html", None)],
+)
+def test_a_signed_link_answers_as_a_picture(bucket: str, key: str, content_type: str | None) -> None:
+    fill(bucket, [key])
+    with urllib.request.urlopen(open_store(f"s3://{bucket}").url(key, 60) or "") as reply:
+        assert reply.headers["Content-Type"] == (content_type or "binary/octet-stream")
+
+
+def ends_in(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+def test_credentials_that_end_before_the_link_are_said_once(
+    stub: StubS3, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", ends_in(3000))
+    store = open_store()
+    assert store.url("a.jpg", 600)
+    assert caplog.records == []
+    assert store.url("a.jpg", 3600)
+    assert store.url("b.jpg", 3600)
+    (said,) = caplog.records
+    assert "expire before the 3600 seconds of STORAGE_LINK_EXPIRES_S are over" in said.getMessage()
+
+
+@pytest.mark.parametrize("token", ["", "token"])
+def test_a_token_without_a_date_is_mentioned(
+    stub: StubS3, token: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    with caplog.at_level(logging.INFO, "app.storage.s3_client"):
+        store = open_store()
+        assert store.url("a.jpg", 60)
+        assert store.url("a.jpg", 60)
+    assert ["AWS_SESSION_TOKEN" in record.getMessage() for record in caplog.records] == ([True] if token else [])
+
+
+def test_one_client_is_made_for_a_store(stub: StubS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    make = boto3.session.Session.client
+    monkeypatch.setattr(boto3.session.Session, "client", lambda self, *a, **k: made.append(a[0]) or make(self, *a, **k))
+    stub.answer = lambda request: written(request.body)
+    store = open_store()
+    store.put("a", b"x")
+    store.put("b", b"x")
+    assert made == ["s3"]
 
 
 def test_a_public_link_of_a_bucket_with_dots(aws_env: None, monkeypatch: pytest.MonkeyPatch) -> None:

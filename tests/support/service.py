@@ -18,6 +18,7 @@ from PIL import Image
 
 from app.bootstrap import Parts
 from app.catalog.changes import Changes
+from app.http.server import server_config
 from app.main import create_app
 from app.models.base import Embedder
 from app.models.lazy import LazyEmbedder
@@ -119,14 +120,14 @@ def make_parts(folder: Path, embedder: Embedder | None = None, keys: Sequence[st
     catalog = catalog_on(store, settings.index)
     if keys:
         catalog.publish(add_pictures(store, embedder, keys), embedder.identity)
-    return Parts(settings, store, catalog, loaded(embedder))
+    return Parts(settings, store, catalog, loaded(embedder), store)
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[httpx2.Client]:
-    """A real server on a free port, and a client of it."""
+def serving(app: FastAPI, **options: object) -> Iterator[httpx2.Client]:
+    """A real server on a free port, and a client of it. `options` are uvicorn's, besides ours."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+    server = uvicorn.Server(server_config(app, timeout_graceful_shutdown=5, **options))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
@@ -145,6 +146,14 @@ def serving(app: FastAPI) -> Iterator[httpx2.Client]:
 def serving_parts(parts: Parts) -> Iterator[httpx2.Client]:
     with serving(create_app(parts.settings, parts)) as client:
         yield client
+
+
+@contextmanager
+def connected(client: httpx2.Client) -> Iterator[socket.socket]:
+    """A raw connection to the client's server."""
+    address = (client.base_url.host, client.base_url.port)
+    with socket.create_connection(address, timeout=DEADLINE_S) as connection:
+        yield connection
 
 
 def wait_until(condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:

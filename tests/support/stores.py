@@ -35,8 +35,8 @@ class WrappedStore:
     def delete(self, key: str) -> None:
         self.inner.delete(key)
 
-    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[ObjectInfo]:
-        return self.inner.list(prefix, start_after=start_after)
+    def list(self, prefix: str = "", **options: Any) -> Iterator[ObjectInfo]:
+        return self.inner.list(prefix, **options)
 
     def url(self, key: str, expires_s: int) -> str | None:
         return self.inner.url(key, expires_s)

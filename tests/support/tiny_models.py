@@ -116,6 +116,65 @@ def build_tiny_vision_text(folder: Path, seed: int) -> Path:
     return _save(folder, _seeded(VisionTextDualEncoderModel, config, seed), tokenizer, processor)
 
 
+@built_once
+def build_tiny_tipsv2(folder: Path, seed: int) -> Path:
+    """A TIPSv2. transformers has its image processor for torchvision alone, so its settings are written here."""
+    from transformers import Tipsv2Config, Tipsv2Model
+
+    tokenizer = _gemma_tokenizer(context=16)
+    text = TOWER | {"vocab_size": len(tokenizer), "max_position_embeddings": 16}
+    vision = {name: size for name, size in VISION.items() if name != "intermediate_size"}
+    _seeded(Tipsv2Model, Tipsv2Config(text_config=text, vision_config=vision), seed).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    settings = {"image_processor_type": "Tipsv2ImageProcessor", "size": _square()}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+@built_once
+def build_tiny_flava(folder: Path, seed: int) -> Path:
+    """A FLAVA, which makes a vector of each token."""
+    from transformers import CLIPImageProcessorPil, FlavaConfig, FlavaModel
+
+    tokenizer = _wordpiece_tokenizer(context=24)
+    text = TOWER | {"vocab_size": len(tokenizer), "max_position_embeddings": 24}
+    books = {"hidden_size": 8, "num_groups": 1, "vocab_size": 16}
+    config = FlavaConfig(
+        text_config=text, image_config=VISION, multimodal_config=TOWER, image_codebook_config=books,
+        hidden_size=32, projection_dim=DIMENSION,
+    )  # fmt: skip
+    processor = CLIPImageProcessorPil(size={"shortest_edge": IMAGE_SIZE}, crop_size=_square())
+    return _save(folder, _seeded(FlavaModel, config, seed), tokenizer, processor)
+
+
+@built_once
+def build_tiny_blip2(folder: Path, seed: int) -> Path:
+    """A BLIP-2, which makes no vector of a text."""
+    from transformers import Blip2Config, Blip2Model, CLIPImageProcessorPil
+
+    tokenizer = _wordpiece_tokenizer(context=24)
+    size = {"vocab_size": len(tokenizer), "max_position_embeddings": 24}
+    language = {
+        "model_type": "opt",
+        "hidden_size": 32,
+        "ffn_dim": 64,
+        "num_hidden_layers": 1,
+        "word_embed_proj_dim": 32,
+    }
+    config = Blip2Config(
+        vision_config=VISION, qformer_config=TOWER | size | {"encoder_hidden_size": 32},
+        text_config=language | size | {"num_attention_heads": 2}, num_query_tokens=4,
+        image_text_hidden_size=DIMENSION,
+    )  # fmt: skip
+    processor = CLIPImageProcessorPil(size={"shortest_edge": IMAGE_SIZE}, crop_size=_square())
+    return _save(folder, _seeded(Blip2Model, config, seed), tokenizer, processor)
+
+
+@pytest.fixture(scope="session")
+def tiny_tipsv2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_tiny_tipsv2(tmp_path_factory.mktemp("models") / "tiny-tipsv2")
+
+
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_clip(tmp_path_factory.mktemp("models") / "tiny-clip")

@@ -9,6 +9,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http.problems import current_request_id
+from app.printable import PrintableFormatter, printable
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +20,8 @@ def configure_logging(level: str) -> None:
     """Log our own packages at `level`, with the request's id in each line. Our access log replaces uvicorn's."""
     handler = logging.StreamHandler()
     handler.addFilter(_add_request_id)
-    form = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
-    logging.basicConfig(level=logging.WARNING, format=form, handlers=[handler])
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("app").setLevel(level.upper())
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
     for name in ("python_multipart", "asgi_correlation_id"):  # the client is told what is wrong with its request
@@ -53,9 +54,4 @@ class AccessLogMiddleware:
         finally:
             level = logging.DEBUG if scope["path"].startswith(QUIET_PREFIX) and status < 500 else logging.INFO
             took_ms = (time.perf_counter() - started) * 1000
-            log.log(level, "%s %s %d %.1f ms", scope["method"], _printable(scope["path"]), status, took_ms)
-
-
-def _printable(path: str) -> str:
-    """Without line breaks and escapes, with which a client could forge log lines."""
-    return path.encode("unicode_escape").decode()
+            log.log(level, "%s %s %d %.1f ms", scope["method"], printable(scope["path"]), status, took_ms)

@@ -1,10 +1,15 @@
-"""Refuses a body that is too large with 413: at once by its Content-Length, else after the first byte over the limit.
+"""Refuses a body that is too large with 413, and one that comes too slowly with 408.
+
+A body is too large by its Content-Length, or else from the first byte over the limit. It is too slow after
+`BODY_TIMEOUT_S` seconds of waiting for it, and one second more for each `MIN_BYTES_PER_S` that came. Time that we spend
+ourselves is not counted.
 
 The refusal is sent at once. Then a bounded part of the rest is read and dropped: a client whose connection is cut
 while it still sends often never sees the answer.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -13,41 +18,55 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LINGER_S = 2.0
 
+BODY_TIMEOUT_S = 20.0
+
+MIN_BYTES_PER_S = 8 << 10
+"""Less than a mobile phone sends over the worst connection that is of use. 20 MB may take 43 minutes."""
+
 
 class BodyLimitMiddleware:
-    """`limit_for(content type)` is the most bytes that a body of this type may have."""
+    """`limit_for(content type)` is the most bytes that a body of this type may have.
 
-    def __init__(self, app: ASGIApp, limit_for: Callable[[str], int]) -> None:
+    No route reads the body of a GET. While it is answered, the server drops what comes.
+    """
+
+    def __init__(self, app: ASGIApp, limit_for: Callable[[str], int], *, timeout_s: float = BODY_TIMEOUT_S) -> None:
         self._app = app
         self._limit_for = limit_for
+        self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             return await self._app(scope, receive, send)
-        body = _Body(scope, receive, send, self._limit_for(Headers(scope=scope).get("content-type", "")))
+        limit = self._limit_for(Headers(scope=scope).get("content-type", ""))
+        body = _Body(scope, receive, send, limit, self._timeout_s)
         return await self._app(scope, body.receive, body.send)
 
 
 class _Body:
-    """Counts the bytes of one request's body."""
+    """Counts the bytes of one request's body, and the seconds that it makes us wait."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int, timeout_s: float) -> None:
         self._receive = receive
         self._send = send
         self._limit = limit
+        self._timeout_s = timeout_s
+        self._waited_s = 0.0
         self._announced = _content_length(scope)
         self._read = 0
         self._more = True
         self._refused = False
 
     async def receive(self) -> Message:
+        if not self._more:
+            return await self._receive()  # which tells that the client went away
         if self._announced > self._limit:
-            raise self._refusal()
-        message = await self._receive()
+            raise self._too_large()
+        message = await self._receive_in_time()
         self._read += len(message.get("body", b""))
         self._more = message.get("more_body", False)
         if self._read > self._limit:
-            raise self._refusal()
+            raise self._too_large()
         return message
 
     async def send(self, message: Message) -> None:
@@ -60,7 +79,22 @@ class _Body:
         await self._drop_rest()
         return await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _refusal(self) -> HTTPException:
+    async def _receive_in_time(self) -> Message:
+        began = time.monotonic()
+        left_s = self._timeout_s + self._read / MIN_BYTES_PER_S - self._waited_s
+        try:
+            async with asyncio.timeout(left_s):
+                return await self._receive()
+        except TimeoutError:
+            self._refused = True
+            sentence = (
+                f"The request's body came too slowly: {self._read:,} bytes after {self._waited_s + left_s:.0f} s."
+            )
+            raise HTTPException(408, f"{sentence} Send it again, over a better connection.") from None
+        finally:
+            self._waited_s += time.monotonic() - began
+
+    def _too_large(self) -> HTTPException:
         self._refused = True
         return HTTPException(413, f"The request's body is larger than the {self._limit:,} bytes that are accepted.")
 

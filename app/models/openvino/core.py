@@ -6,7 +6,10 @@ The next signal then ends the process with a segmentation fault.
 """
 
 import sys
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
+
+from app.errors import first_line
 
 # None makes the import fail, as if the telemetry package were not installed.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -17,11 +20,19 @@ CORE: Final = openvino.Core()
 
 openvino.Core = lambda: CORE  # NNCF calls this for each of its steps
 
-__all__ = ["CORE", "NotConvertible", "can_bfloat16", "openvino"]
+__all__ = ["CORE", "NotConvertible", "can_bfloat16", "openvino", "save_network"]
 
 
 class NotConvertible(Exception):
     """OpenVINO can't run this model; the message says why."""
+
+
+def save_network(network: Any, path: Path) -> None:
+    """Write the `openvino.Model` and its weights. Raises OSError when they can't be written, on a full disk for one."""
+    try:
+        openvino.save_model(network, path, compress_to_fp16=False)
+    except RuntimeError as error:
+        raise OSError(f"{path.name} can't be written ({first_line(error)})") from error
 
 
 def can_bfloat16() -> bool:

@@ -26,7 +26,7 @@ from app.models.base import ModelInputs
 from app.models.calibration import MOST_PICTURES, Calibration, calibration_texts
 from app.models.hardware import has_int8_dot
 from app.models.openvino.conversion import Converted
-from app.models.openvino.core import CORE, openvino
+from app.models.openvino.core import CORE, openvino, save_network
 from app.models.openvino.towers import OpenVinoTowers
 from app.settings import ImageSettings
 from app.types import Vectors
@@ -113,7 +113,7 @@ class _Fitting:
         try:
             for kind, inputs in (("image", images), ("text", tokens)):
                 tower = quantize_tower(self._converted / f"{kind}.xml", inputs)
-                openvino.save_model(tower, folder / f"{kind}.xml", compress_to_fp16=False)
+                save_network(tower, folder / f"{kind}.xml")
         except (OSError, MemoryError) as error:
             raise NotQuantizable(f"8-bit arithmetic could not be fitted ({str(error) or 'out of memory'})") from error
         except Exception as error:  # noqa: BLE001 - NNCF and OpenVINO raise many kinds, and the fp32 towers work

@@ -265,7 +265,10 @@ def _map_index(path: Path, accuracy: Accuracy) -> tuple[Ids, BaseIndex]:
         inner = faiss.downcast_index(mapped.index)
         index = FlatIndex(inner) if accuracy.shape == "flat" else IvfIndex(inner, accuracy)
     except (RuntimeError, AttributeError, TypeError, MemoryError) as error:
-        raise IndexCorrupt(f"The index file {path.name} can't be read: it is torn or of another kind.") from error
+        raise IndexCorrupt(
+            f"The index file {path.name} can't be read: it is torn or of another kind. Restore it, or make a new index "
+            f"with `image2search index --rebuild`."
+        ) from error
     index.owner = mapped
     return ids, index
 

@@ -26,6 +26,6 @@ if __name__ == "__main__":
     def build(settings: Settings) -> Parts:
         store = open_store(settings.storage)
         model = LazyEmbedder(lambda: MODEL.fingerprint, lambda _: FaultyEmbedder(faults))
-        return Parts(settings, store, catalog_on(store, settings.index), model)
+        return Parts(settings, store, catalog_on(store, settings.index), model, store)
 
     make_app(build, executor.ray_executor(FaultyParts(load_settings(), faults)))(sys.argv[2:])

@@ -39,7 +39,7 @@ from tests.support.catalogs import MODEL, catalog_on
 from tests.support.processes import unmeasured
 from tests.support.stores import WrappedStore
 
-pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.long]
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.long(150)]
 """Ray Data sets what it deprecates itself, as it starts."""
 
 ROOT = Path(__file__).parents[3]
@@ -111,7 +111,7 @@ class Bucket:
         model = LazyEmbedder(
             lambda: MODEL.fingerprint, lambda _: FaultyEmbedder(Faults(self.faults.folder, refuses=self.faults.refuses))
         )
-        parts = Parts(self.settings, used, catalog_on(used, self.settings.index), model)
+        parts = Parts(self.settings, used, catalog_on(used, self.settings.index), model, used)
         make_executor: MakeExecutor = LocalExecutor
         if engine == "ray":
             make_executor = ray_executor(FaultyParts(self.settings, self.faults))
@@ -233,8 +233,8 @@ def test_a_killed_worker_costs_no_picture_a_refused_one_is_named_and_one_that_is
     """All in one first run, whose result is the local executor's, and whose batches go on."""
 
     class ListingMore(WrappedStore):
-        def list(self, prefix: str = "", *, start_after: str = "") -> Any:
-            for info in list(self.inner.list(prefix, start_after=start_after)):
+        def list(self, prefix: str = "", **options: Any) -> Any:
+            for info in list(self.inner.list(prefix, **options)):
                 if info.key == "02.png":
                     self.inner.delete(info.key)
                 yield info
@@ -305,8 +305,8 @@ def test_a_worker_without_a_model_says_so(tmp_path: Path) -> None:
 
 def test_storage_that_goes_down_ends_the_run(connected: None, tmp_path: Path) -> None:
     class DownAfterListing(WrappedStore):
-        def list(self, prefix: str = "", *, start_after: str = "") -> Any:
-            yield from list(self.inner.list(prefix, start_after=start_after))
+        def list(self, prefix: str = "", **options: Any) -> Any:
+            yield from list(self.inner.list(prefix, **options))
             if not prefix:
                 (tmp_path / "bucket").rename(tmp_path / "unmounted")
 

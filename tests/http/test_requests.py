@@ -1,0 +1,90 @@
+"""What may ask for a change: other programs and our own pages, but no page of another site."""
+
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+from fastapi import Depends, FastAPI
+
+from app.http.problems import add_error_handlers
+from app.http.requests import takes_json_or_nothing
+from tests.support.service import serving
+
+JSON = {"content-type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def changing() -> Iterator[httpx2.Client]:
+    app = FastAPI()
+    add_error_handlers(app)
+
+    @app.post("/change", dependencies=[Depends(takes_json_or_nothing)])
+    async def change() -> None:
+        pass
+
+    with serving(app) as client:
+        yield client
+
+
+def origin_of(client: httpx2.Client) -> str:
+    return f"http://{client.base_url.host}:{client.base_url.port}"
+
+
+def test_a_program_may_send_nothing_at_all(changing: httpx2.Client) -> None:
+    """`curl -X POST`."""
+    assert changing.post("/change").status_code == 200
+    assert changing.post("/change", json={}).status_code == 200
+
+
+def test_our_own_pages_may_send_nothing_at_all(changing: httpx2.Client) -> None:
+    origin = origin_of(changing)
+    for headers in (
+        {"sec-fetch-site": "same-origin", "origin": origin},
+        {"sec-fetch-site": "none"},
+        {"origin": origin},
+    ):
+        assert changing.post("/change", headers=headers).status_code == 200
+
+
+def test_our_own_pages_behind_a_proxy_that_changes_the_host(changing: httpx2.Client) -> None:
+    headers = {"sec-fetch-site": "same-origin", "origin": "https://photos.example"}
+    assert changing.post("/change", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "cross-site", "origin": "null"},
+        {"origin": "null"},
+        {"origin": "http://evil.example"},
+        {"origin": "http://127.0.0.1:1"},
+        {"origin": "evil"},
+        {"origin": ""},
+    ],
+)
+def test_a_page_of_another_site_must_send_json(changing: httpx2.Client, headers: dict[str, str]) -> None:
+    """For which a browser asks before, and is not allowed."""
+    refused = changing.post("/change", headers=headers)
+    assert refused.status_code == 415
+    assert "application/json" in refused.json()["detail"]
+    asked = changing.options("/change", headers={**headers, "access-control-request-method": "POST"})
+    assert "access-control-allow-origin" not in asked.headers
+    assert changing.post("/change", headers={**headers, **JSON}, content="{}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        *("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "json"),
+        *("text/plain; application/json", "text/plain, application/json"),
+    ],
+)
+def test_what_a_form_can_send_is_refused(changing: httpx2.Client, content_type: str) -> None:
+    assert changing.post("/change", headers={"content-type": content_type}, content="{}").status_code == 415
+
+
+def test_an_index_run_is_such_a_change(client: httpx2.Client) -> None:
+    refused = client.post("/api/v1/index/jobs", headers={"sec-fetch-site": "cross-site"})
+    assert refused.status_code == 415

@@ -1,0 +1,89 @@
+"""The API keeps what its OpenAPI document says, for requests that schemathesis makes up.
+
+Requests are the same in every run. For others run its command against a service:
+`st run http://localhost:8000/openapi.json`.
+
+Its import takes two seconds, so only the process that runs these tests does it, and its plugin for pytest is turned off
+in pyproject.toml.
+"""
+
+import sys
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies
+
+import app.bootstrap
+from app.indexing.jobs import IndexJobs
+from app.main import create_app
+from app.settings import ImageSettings, Settings
+from app.types import image_id_of
+from tests.support.service import KEYS, make_parts, serving_parts
+
+if TYPE_CHECKING:
+    import schemathesis
+
+DOCUMENT = create_app(Settings()).openapi()
+OPERATIONS = [(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods]
+
+MAX_EXAMPLES = 10
+"""Made up for each operation, besides those at the bounds of its schema."""
+
+CHECKS = {
+    # No schema can say that a file must be a picture, or that all fields of a form are texts.
+    "/api/v1/search/image": {
+        "positive_data_acceptance": {"expected-statuses": ["2xx", 400, 404, 413, 415]},
+        "negative_data_rejection": {"enabled": False},
+    },
+    "/api/demo_backend_v2/image_search/search_by_image": {
+        "positive_data_acceptance": {"expected-statuses": ["2xx", 400, 404, 413]},
+        "negative_data_rejection": {"enabled": False},
+    },
+    # It takes "5" and true for a number, as the original does.
+    "/api/demo_backend_v2/image_search/search": {"negative_data_rejection": {"enabled": False}},
+}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service over a small index, whose index runs end at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app.bootstrap, "IndexJobs", partial(IndexJobs, command=[sys.executable, "-S", "-c", ""]))
+        parts = make_parts(tmp_path_factory.mktemp("bucket"), image=ImageSettings(max_pixels=1_000_000))
+        with serving_parts(parts) as client:
+            yield str(client.base_url)
+
+
+@pytest.fixture(scope="module")
+def schema() -> "schemathesis.BaseSchema":
+    import schemathesis
+
+    operations = [{"include-path": path, "checks": checks} for path, checks in CHECKS.items()]
+    config = schemathesis.Config.from_dict({"operations": operations})
+    return schemathesis.openapi.from_dict(DOCUMENT, config=config)
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_answers_are_as_documented(schema: "schemathesis.BaseSchema", address: str, path: str, method: str) -> None:
+    from schemathesis import Case, GenerationMode
+
+    operation = schema[path][method]
+    modes = list(GenerationMode)
+    bounds = schema.iter_coverage_cases(
+        operation, generation_modes=modes, generation_config=schema.config.generation_for(operation=operation)
+    )
+    listed = operation.Case(path_parameters={"image_id": image_id_of(KEYS[0])})
+    for case in [*bounds, *([listed] if "{image_id}" in path else [])]:
+        case.call_and_validate(base_url=address)
+
+    @settings(
+        max_examples=MAX_EXAMPLES, derandomize=True, database=None, deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(case=strategies.one_of(operation.as_strategy(mode) for mode in modes))
+    def check(case: Case) -> None:
+        case.call_and_validate(base_url=address)
+
+    check()
