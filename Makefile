@@ -18,6 +18,8 @@ serve: $(VENV)/.runtime
 index: $(VENV)/.runtime
 	@$(BIN)/image2search index
 
+# Tests start hundreds of Python processes. Each of them would compile all that it imports, were that not kept.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev .venv-milvus/.ready
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 --durations-min 1 \
 		--cov --cov-report term-missing:skip-covered

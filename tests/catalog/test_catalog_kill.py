@@ -3,21 +3,32 @@
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.settings import IndexSettings
 from tests.support.catalogs import MODEL, adding, catalog_on, keys_of
+from tests.support.processes import unmeasured
 from tests.support.stores import KillingStore, store_at
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(30)
 
 SETTINGS = IndexSettings(journal_max_rows=2, keep_generations=1)
 OLD = {"a/1.jpg", "a/2.jpg", "a/3.jpg"}
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([__name__])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_coverage() -> Iterator[None]:
+    """A killed process reports no coverage, and measuring doubles its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ.keys() - unmeasured().keys():
+            patch.delenv(name)
+        yield
 
 
 def publish(environment: dict[str, str], url: str, write: int, when: str, keys: list[str]) -> None:

@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,7 +27,7 @@ from app.vectors.servers.chroma import ChromaServer
 from app.vectors.servers.milvus import MilvusServer
 from tests.support.wire import Wire
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(200)
 
 DIMENSION = 16
 SERVERS = ["lite", "milvus", "chroma"]
@@ -131,6 +132,12 @@ def random_ids(count: int, seed: int = 0) -> Ids:
     return np.unique(np.random.default_rng(seed).integers(-(2**63) + 1, 2**63 - 1, count * 2))[:count]
 
 
+@cache
+def names_below(names: frozenset[str], folders: tuple[str, ...]) -> frozenset[str]:
+    """Those of the names that are in or below any of the folders; all of them without folders."""
+    return frozenset(name for name in names if not folders or any(in_folder(name, each) for each in folders))
+
+
 class Truth:
     """The same rows, searched by brute force."""
 
@@ -138,10 +145,9 @@ class Truth:
         self.rows = {int(row): (vector, folder) for row, vector, folder in zip(ids, vectors, folders, strict=True)}
 
     def search(self, query: Vectors, k: int, folders: Collection[str] = ()) -> list[int]:
+        eligible = names_below(frozenset(folder for _, folder in self.rows.values()), tuple(folders))
         scores = {
-            row: round(float(vector @ query), 6)
-            for row, (vector, folder) in self.rows.items()
-            if not folders or any(in_folder(folder, wanted) for wanted in folders)
+            row: round(float(vector @ query), 6) for row, (vector, folder) in self.rows.items() if folder in eligible
         }
         return sorted(scores, key=lambda row: (-scores[row], row))[:k]
 
@@ -320,6 +326,7 @@ def test_threads_search_while_rows_are_replaced(engine: Engine) -> None:
     assert failures == []
 
 
+@cache
 def clustered(count: int, queries: int, dimension: int = 64) -> tuple[Vectors, Vectors, list[str]]:
     """Vectors around 200 centres, queries like them, and nested folders that follow the centres."""
     random = np.random.default_rng(0)
@@ -348,7 +355,8 @@ def test_recall_with_and_without_folders(engine: Engine) -> None:
         ["1", "2/20"],
         [f"{n}/{m}" for n in (0, 4) for m in range(50)],
     ):
-        eligible = np.flatnonzero([not wanted or any(in_folder(name, each) for each in wanted) for name in folders])
+        below = names_below(frozenset(folders), tuple(wanted))
+        eligible = np.flatnonzero([name in below for name in folders])
         k = min(10, len(eligible))
         best = eligible[np.argsort(-(queries @ vectors[eligible].T), axis=1)[:, :k]]
         found = store.search(queries, 10, folders=wanted)

@@ -1,14 +1,14 @@
-"""The demo as a newcomer starts it, once for all tests that ask it something."""
+"""A client of the demo as a newcomer starts it, for all tests that ask it something."""
 
 from collections.abc import Iterator
 
 import httpx2
 import pytest
 
-from tests.support.demo import demo
+from tests.support.demo import Demo
 
 
 @pytest.fixture(scope="session")
-def demo_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
-    with demo(tmp_path_factory.mktemp("demo")) as (address, _), httpx2.Client(base_url=address, timeout=30) as client:
+def demo_service(first_demo: Demo) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=first_demo.address, timeout=30) as client:
         yield client

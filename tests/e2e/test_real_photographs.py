@@ -27,7 +27,7 @@ PROGRAM = Path(sys.executable).with_name("image2search")
 PEOPLE, CLOTHES = 60, ("dress", "hat", "shoes")
 
 pytestmark = [
-    pytest.mark.long,
+    pytest.mark.long(40),
     pytest.mark.real,
     pytest.mark.skipif(not (PHOTOS.is_dir() and MODEL.is_dir()), reason=f"no photographs or no model in {SHARED}"),
 ]

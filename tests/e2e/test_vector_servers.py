@@ -14,7 +14,7 @@ import pytest
 from tests.support.processes import unmeasured
 from tests.support.service import wait_until
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(60)
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(sys.executable).with_name("image2search")

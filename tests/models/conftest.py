@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tiny_models import tiny_clip, tiny_siglip, tiny_siglip2, tiny_vision_text
+from tests.support.tiny_models import tiny_clip, tiny_siglip, tiny_siglip2, tiny_tipsv2, tiny_vision_text
 
-__all__ = ["tiny_clip", "tiny_siglip", "tiny_siglip2", "tiny_vision_text"]
+__all__ = ["tiny_clip", "tiny_siglip", "tiny_siglip2", "tiny_tipsv2", "tiny_vision_text"]
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,37 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from tests.support.processes import unmeasured
 
 PROGRAM = Path(sys.executable).with_name("image2search")
 
 
+@dataclass(frozen=True)
+class Demo:
+    """One that runs, in `folder`; `printed` is what it printed until it was ready."""
+
+    folder: Path
+    address: str
+    printed: str
+
+
+@pytest.fixture(scope="session")
+def first_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """From nothing, beside an `.env` that is for something else. Making its index takes most of the time."""
+    folder = tmp_path_factory.mktemp("demo")
+    (folder / ".env").write_text("STORAGE_URL=s3://somebody-elses\nMODEL=openai/clip-vit-base-patch32\n")
+    with demo(folder) as running:
+        yield running
+
+
 @contextmanager
-def demo(folder: Path) -> Iterator[tuple[str, str]]:
-    """(its address, what it printed until it was ready), run in `folder`; ended by Ctrl-C."""
+def demo(folder: Path) -> Iterator[Demo]:
+    """Run in `folder`, and ended by Ctrl-C."""
     environment = {name: value for name, value in unmeasured().items() if name not in ("STORAGE_URL", "MODEL")}
     with (
         (folder / "stderr.txt").open("a") as stderr,
@@ -32,9 +53,11 @@ def demo(folder: Path) -> Iterator[tuple[str, str]]:
         for line in process.stdout:
             printed += line
             if found := re.match(r"Docs: (http://\S+)/docs", line):
-                yield found[1], printed
                 break
         else:
             raise AssertionError((folder / "stderr.txt").read_text())
-        process.send_signal(signal.SIGINT)
+        try:
+            yield Demo(folder, found[1], printed)
+        finally:  # or Popen would wait for ever after a test that failed
+            process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0

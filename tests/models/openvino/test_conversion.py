@@ -2,9 +2,11 @@
 
 import json
 import logging
+import resource
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +213,36 @@ def test_a_cache_that_cannot_be_written_is_an_error_that_says_so(tiny_clip: Path
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelUnavailable, match=r"in MODEL_CACHE=.*Set MODEL_CACHE to a folder that can be written"):
         load(tiny_clip, cache=tmp_path / "file")
+
+
+@contextmanager
+def no_file_above(size_bytes: int) -> Iterator[None]:
+    """This process can write no larger file, as if the disk were full (Python ignores SIGXFSZ, so writes fail)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size_bytes", [1000, 60_000])
+def test_a_cache_without_room_is_an_error_that_says_so(
+    tiny_clip: Path, tmp_path: Path, load: Load, size_bytes: int
+) -> None:
+    message = r"in MODEL_CACHE=.*: text\.xml can't be written .*Set MODEL_CACHE to a folder that .* has room"
+    with no_file_above(size_bytes), pytest.raises(ModelUnavailable, match=message):
+        load(tiny_clip)
+    assert load(tiny_clip).identity.runtime == "openvino-cpu"
+
+
+def test_a_measurement_that_cannot_be_kept_is_made_again(
+    converted: Path, tiny_clip: Path, load: Load, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(choose, "can_bfloat16", lambda: True)
+    (converted / MEASURED).with_suffix(".part").mkdir()
+    assert load(tiny_clip).identity.precision == "bf16"
+    assert "The agreement of bf16 can't be kept" in caplog.text
 
 
 def test_bfloat16_is_taken_where_the_cpu_has_it_and_vectors_keep(

@@ -24,6 +24,9 @@ from app.models.openvino.core import CORE
 from app.models.openvino.quantization import LEAST_PICTURES
 from app.settings import ModelSettings
 
+pytestmark = pytest.mark.long(120)
+"""With all other tests of models, which the same worker runs."""
+
 Load = Callable[..., DualEncoder]
 
 

@@ -1,9 +1,11 @@
 """FaissStore in its approximate shapes: recall, filters, changes and what a file keeps."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.settings import VectorSettings
 from app.types import Ids, Vectors, in_folder
@@ -58,9 +60,15 @@ def rows_of(saved: Saved, folder_of: dict[int, str]) -> Rows:
     return Rows(saved.ids, folders, np.array([number[folder] for folder in of_rows], np.int32))
 
 
+def lie_below(folders: list[str], wanted: Sequence[str]) -> NDArray[np.bool_]:
+    """For each folder: whether it is one of the wanted ones or below one; all are, without wanted ones."""
+    below = {name for name in set(folders) if not wanted or any(in_folder(name, each) for each in wanted)}
+    return np.array([folder in below for folder in folders])
+
+
 def truth(ids: Ids, vectors: Vectors, folders: list[str], queries: Vectors, wanted: tuple[str, ...]) -> Ids:
     """(Q, 10) ids of the best rows in the folders, -1 where there are fewer."""
-    chosen = np.array([not wanted or any(in_folder(folder, name) for name in wanted) for folder in folders])
+    chosen = lie_below(folders, wanted)
     best = np.argsort(-(queries @ vectors[chosen].T), axis=1)[:, :10]
     found = ids[chosen][best]
     return np.pad(found, ((0, 0), (0, 10 - found.shape[1])), constant_values=-1)
@@ -115,25 +123,20 @@ def test_filtered_recall(built: FaissStore, collection: Collection, folders: tup
     expected = truth(collection.ids, collection.vectors, collection.folders, queries(), folders)
     answers = built.search(queries(), 10, folders=folders)
     assert recall_of(ids_of(answers), expected) >= RECALL
-    eligible = {
-        row for row, folder in zip(collection.ids.tolist(), collection.folders, strict=True)
-        if any(in_folder(folder, name) for name in folders)
-    }  # fmt: skip
+    eligible = set(collection.ids[lie_below(collection.folders, folders)].tolist())
     assert all({row for row, _ in hits} <= eligible for hits in answers)
     assert all(len(hits) == min(10, len(eligible)) for hits in answers)
 
 
 def test_the_filters_above_take_both_paths(collection: Collection) -> None:
     """Small selections are gathered, large ones scanned."""
-    sizes = {
-        name: sum(in_folder(folder, name) for folder in collection.folders) for name in ("rare", "near/3", "common")
-    }
+    sizes = {name: lie_below(collection.folders, [name]).sum() for name in ("rare", "near/3", "common")}
     assert sizes["rare"] < sizes["near/3"] < GATHER_ROWS < sizes["common"]
 
 
 def test_k_hits_come_whenever_k_are_eligible(built: FaissStore, collection: Collection) -> None:
     for folder in ("rare/0", "near/1", "common/3", ""):
-        eligible = sum(in_folder(name, folder) for name in collection.folders)
+        eligible = int(lie_below(collection.folders, [folder]).sum())
         for k in (1, 100, 500, eligible, eligible + 3):
             hits = built.search(queries()[:2], k, folders=[folder] if folder else [])
             assert [len(row) for row in hits] == [min(k, eligible)] * 2
