@@ -59,12 +59,12 @@ def opened_folder(root: Path, parts: Sequence[str], *, create: bool = False) -> 
 
     `create` makes missing folders, but never the root. Raises LinkedFolder, OSError.
     """
-    handle = os.open(root, THROUGH | os.O_DIRECTORY | os.O_CLOEXEC)
+    top = os.open(root, THROUGH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for part in parts:
-            inner = _step(handle, part, create=create)
-            os.close(handle)
-            handle = inner
+        handle = _descend(top, parts, create=create)
+    finally:
+        os.close(top)
+    try:
         yield handle
     finally:
         os.close(handle)
@@ -75,22 +75,49 @@ def open_subfolder(name: str, at: int) -> int:
     return os.open(name, os.O_RDONLY | FOLDER, dir_fd=at)
 
 
-def _step(at: int, name: str, *, create: bool) -> int:
-    """The folder `name` in the folder `at`. A `delete` may remove it while it is made: then this tries again."""
-    for _ in range(ATTEMPTS):
+def _descend(top: int, parts: Sequence[str], *, create: bool) -> int:
+    """The folder `parts` below the folder `top`.
+
+    A `delete` may remove any of the folders while the next one is made in it: then this starts again from the top.
+    """
+    for _ in range(ATTEMPTS if create else 1):
+        handle = os.dup(top)
         try:
-            return os.open(name, THROUGH | FOLDER, dir_fd=at)
-        except FileNotFoundError:
-            if not create:
-                raise
-        except NotADirectoryError as error:
-            if is_link(name, at):
-                raise LinkedFolder(errno.ELOOP, os.strerror(errno.ELOOP), name) from error
+            for part in parts:
+                inner = _step(handle, part, create=create)
+                os.close(handle)
+                handle = inner
+        except FileNotFoundError as error:
+            os.close(handle)
+            missing = error
+        except BaseException:
+            os.close(handle)
             raise
-        with suppress(FileExistsError):
-            os.mkdir(name, dir_fd=at)
-            sync_folder(at)
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        else:
+            return handle
+    raise missing
+
+
+def _step(at: int, name: str, *, create: bool) -> int:
+    """The folder `name` in the folder `at`. Raises FileNotFoundError also where it, or `at`, was removed meanwhile."""
+    try:
+        return _open_folder(name, at)
+    except FileNotFoundError:
+        if not create:
+            raise
+    with suppress(FileExistsError):
+        os.mkdir(name, dir_fd=at)
+        sync_folder(at)
+    return _open_folder(name, at)
+
+
+def _open_folder(name: str, at: int) -> int:
+    try:
+        return os.open(name, THROUGH | FOLDER, dir_fd=at)
+    except NotADirectoryError as error:
+        if is_link(name, at):
+            raise LinkedFolder(errno.ELOOP, os.strerror(errno.ELOOP), name) from error
+        raise
 
 
 def is_link(name: str, at: int) -> bool:
