@@ -169,10 +169,7 @@ def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: py
 def test_the_command_line_gives_the_plain_engines_result_and_report(
     connected: None, tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a run on this machine, one over new, changed, moved, copied, broken, gone and unchanged pictures.
-
-    First runs are compared below, with cheap models.
-    """
+    """A first run, then one over new, changed, moved, copied, broken, gone and unchanged pictures."""
     stores = {}
     monkeypatch.setenv("MODEL", str(model_folder))
     monkeypatch.setenv("INDEX_BATCH_SIZE", "4")
@@ -184,7 +181,7 @@ def test_the_command_line_gives_the_plain_engines_result_and_report(
         report: dict[str, Any] = json.loads(result.stdout)
         return report
 
-    for name in ("ours", "theirs"):
+    for name, engine in (("ours", "ray"), ("theirs", "plain")):
         (tmp_path / name).mkdir()
         store = stores[name] = LocalStore(tmp_path / name)
         for seed in range(20):
@@ -192,7 +189,7 @@ def test_the_command_line_gives_the_plain_engines_result_and_report(
         for copy in range(5):
             store.put(f"copies/{copy}.png", png(3, (33, 20)))
             store.put(f"broken/{copy}.jpg", b"\xff\xd8\xff no jpeg")
-        first = run(name, "plain")
+        first = run(name, engine)
         assert (first["added"], first["embedded"], first["reused"], len(first["skipped"])) == (25, 20, 5, 5)
         store.put("nature/00.png", png(50))
         store.put("animals/moved.png", store.get("nature/01.png").data)
@@ -262,10 +259,7 @@ def test_a_killed_worker_costs_no_picture_a_refused_one_is_named_and_one_that_is
     assert ours.progress.done["indexing"] == 28
 
 
-def test_pictures_over_which_every_worker_dies_are_given_up_and_named(
-    connected: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(executor, "MAX_ATTEMPTS", 2)
+def test_pictures_over_which_every_worker_dies_are_given_up_and_named(connected: None, tmp_path: Path) -> None:
     bucket = Bucket(tmp_path / "bucket", dies_embedding=12 + 5)
     some_pictures(bucket.store, 12)
     report = bucket.run("ray")
