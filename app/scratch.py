@@ -44,7 +44,7 @@ def _lock(folder: Path) -> int | None:
     except FileNotFoundError:
         return None
     try:
-        with suppress(OSError):  # without locks on this file system, nobody can lock the folder to remove it
+        with suppress(OSError):  # a file system without locks: no process can lock the folder to remove it
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.path.samestat(os.fstat(handle), folder.lstat()):
             return handle
@@ -62,7 +62,7 @@ def _remove_left_behind(parent: Path, prefix: str) -> None:
 
 
 def _remove_if_free(folder: Path) -> None:
-    with suppress(OSError):  # held, somebody else's, or gone
+    with suppress(OSError):  # in use, another user's, or gone
         handle = os.open(folder, FLAGS)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

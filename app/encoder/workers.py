@@ -33,7 +33,7 @@ class Workers:
         """What `call(*arguments)` returns or raises, off the event loop.
 
         A caller that is cancelled leaves at once. Its call goes on and keeps its thread: nothing can end a read from a
-        storage that does not answer, and at shutdown nobody waits for it.
+        storage that does not answer, and the service does not wait for it at shutdown.
         """
         if self.waiting >= self._max_waiting:
             raise Overloaded("Too many requests are waiting. Try again in a moment.")
@@ -42,7 +42,7 @@ class Workers:
 
         def run() -> _Result:
             if not begun.acquire(blocking=False):
-                raise asyncio.CancelledError  # nobody waits any more
+                raise asyncio.CancelledError  # the caller has gone
             try:
                 return call(*arguments)
             finally:

@@ -37,7 +37,7 @@ class Kind:
 
 _NOT_READY = "No index is loaded that this service can search. GET /health/ready says why; try again later."
 _STORAGE = "The object storage does not answer. Try again later."
-_ARCHIVED = "The picture lies in an archive of the storage. It can be read again when somebody has restored it."
+_ARCHIVED = "The picture lies in an archive of the storage. Restore the object there, then ask again."
 _VECTORS = "The vector server does not answer. Try again later."
 
 _SEND_FILE = "Send the picture as a file part with a filename: curl -F file=@picture.jpg"

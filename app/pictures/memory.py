@@ -51,7 +51,7 @@ def _bytes_of(mode: str) -> int:
 
 
 def _jpeg_coefficients(image: JpegImagePlugin.JpegImageFile) -> int:
-    """A progressive JPEG is kept whole as 16-bit coefficients, whatever the size in which it is wanted."""
+    """A progressive JPEG is kept whole as 16-bit coefficients, also where a small copy is wanted."""
     if not image.info.get("progressive"):
         return 0
     (width, height), components = _size_in_file(image), image.layer

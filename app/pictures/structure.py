@@ -123,7 +123,7 @@ def plain_png(data: bytes) -> bytes:
 
 
 def mended_png(data: bytes) -> bytes:
-    """The file with right checksums and an end, whatever chunks it had. Raises as `plain_png`."""
+    """The same file with right checksums and an end. Raises as `plain_png`."""
     kept = [chunk for chunk in png_chunks(data) if chunk.kind in _CRITICAL and chunk.kind != b"IEND"]
     bodies = [(chunk.kind, data[chunk.start + 8 : min(chunk.end - 4, len(data))]) for chunk in kept]
     return _PNG_SIGNATURE + b"".join(_packed(kind, body) for kind, body in [*bodies, (b"IEND", b"")])

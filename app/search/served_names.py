@@ -1,6 +1,6 @@
 """The folder names of the views that are searched, made before anybody waits for them.
 
-Whoever loads a new state of the index calls `prepare` before it is served: no search then makes any names.
+The index follower calls `prepare` before it serves a new state of the index, so no search has to make names.
 """
 
 import threading

@@ -1,7 +1,7 @@
 """Files and folders of a local store: how they are found and opened, and how a write reaches the disk.
 
 A path is walked part by part: each folder is opened inside the one before, and never through a symbolic link. So a
-folder that another user swaps for a link, at whatever moment, can't lead out of the store (openat(2), O_NOFOLLOW).
+folder that another user swaps for a link at any moment can't lead out of the store (openat(2), O_NOFOLLOW).
 """
 
 import errno
@@ -178,7 +178,7 @@ def temporary_file(root: Path, parts: Sequence[str]) -> Iterator[tuple[int, str,
 
 
 def remove_if_stale(name: str, at: int) -> None:
-    """Remove a temporary file that a dead writer left: it is old, and nobody holds its lock.
+    """Remove a temporary file that a dead writer left: it is old, and no process holds its lock.
 
     The age alone would not do: the clock of this machine may be ahead of the writer's.
     """
