@@ -162,12 +162,11 @@ class SceneStream(IterableDataset[Batch]):
 
     def _look_up(self, rng: np.random.Generator) -> tuple[list[str], list[frozenset[int]]]:
         """Words of random glyphs in random languages, with all glyphs that each of them means."""
-        vocabulary = self.captioner.vocabulary
-        words = []
+        entries = []
         for number in rng.integers(self._glyph_count, size=_DICTIONARY if self.recipe.dictionary else 0):
             language = str(rng.choice(LANGUAGES, p=[LANGUAGE_ODDS[lang] for lang in LANGUAGES]))
-            words.append(self.captioner.pick_entry(vocabulary.glyphs[number], language, rng))
-        return [text for text, _ in words], [vocabulary.meanings[word] for _, word in words]
+            entries.append(self.captioner.pick_entry(int(number), language, rng))
+        return [text for text, _ in entries], [meaning for _, meaning in entries]
 
     def _describe_and_miscount(
         self, scenes: list[Scene], rng: np.random.Generator

@@ -93,23 +93,31 @@ class Captioner:
         language = str(rng.choice(LANGUAGES, p=[LANGUAGE_ODDS[lang] for lang in LANGUAGES]))
         return Caption(describe_place(scene.background, PHRASES[language], rng), (), scene.background)
 
-    def pick_entry(self, glyph: Glyph, language: str, rng: np.random.Generator) -> tuple[str, str]:
-        """(text, word): the name or another word of a glyph, with an article in some cases."""
-        word, whole = (glyph.names[language], False) if rng.random() < 0.35 else pick_word(glyph, language, rng)
+    def pick_entry(self, number: int, language: str, rng: np.random.Generator) -> tuple[str, frozenset[int]]:
+        """A name or another word of glyph `number`, with an article in some cases, and the glyphs that it means.
+
+        A name means its own glyph alone: "a dog" is a dog before it is a poodle.
+        """
+        glyph = self.vocabulary.glyphs[number]
+        if rng.random() < 0.35:
+            word, whole, meaning = glyph.names[language], False, frozenset((number,))
+        else:
+            word, whole = pick_word(glyph, language, rng)
+            meaning = self.vocabulary.caption_meanings[word]
         article = "" if whole or rng.random() < 0.5 else f"{rng.choice(PHRASES[language].articles)} "
-        return _elide(f"{article}{word}"), word
+        return _elide(f"{article}{word}"), meaning
 
     def _name(self, group: Group, rng: np.random.Generator, wording: Wording, language: str) -> tuple[str, Term]:
         glyph, phrases = self.vocabulary.glyphs[group.glyph], PHRASES[language]
-        name, meaning = glyph.names[language], self.vocabulary.meanings[glyph.names[language]]
+        meanings = self.vocabulary.caption_meanings
+        name = glyph.names[language]
         if rng.random() < wording.keyword:
             name, whole = pick_word(glyph, language, rng)
-            meaning = self.vocabulary.meanings[name]
             if whole:
-                return name, Term(meaning, None, ANY_COUNT)
+                return name, Term(meanings[name], None, ANY_COUNT)
         elif name.endswith(" face") and rng.random() < 0.4:
             name = name.removesuffix(" face")
-            meaning = self.vocabulary.meanings[name]
+        meaning = meanings[name]
         colour = self._colour(group, rng, wording)
         text, count = _counted(name, group.count, language, rng, wording)
         singular = count == 1 or (count == ANY_COUNT and wording is BARE)
@@ -131,7 +139,7 @@ class Captioner:
 
 
 # How often a word for a glyph is an everyday word, one of emojibase's keywords, a kind of things, a description.
-_WORD_ODDS = {"everyday": 0.45, "keywords": 0.3, "kinds": 0.17, "about": 0.08}
+_WORD_ODDS = {"everyday": 0.45, "clear_keywords": 0.3, "kinds": 0.17, "about": 0.08}
 
 
 def pick_word(glyph: Glyph, language: str, rng: np.random.Generator) -> tuple[str, bool]:

@@ -6,7 +6,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ class Glyph:
     """One emoji: `names[lang]` is its label, `keywords[lang]` its other words, all lower case.
 
     `everyday` holds the words that people type, `kinds` those that fit other things too, `about` short descriptions.
+    `clear_keywords` are the keywords that are no other thing's name: emojibase calls a bone "dog" and a bus "school".
     """
 
     hexcode: str
@@ -33,11 +34,12 @@ class Glyph:
     everyday: Words = field(default_factory=dict)
     kinds: Words = field(default_factory=dict)
     about: Words = field(default_factory=dict)
+    clear_keywords: Words = field(default_factory=dict)
 
-    def words(self, language: str) -> Iterator[str]:
-        """All words of this thing in a language, its name first."""
+    def words(self, language: str, keywords: str = "keywords") -> Iterator[str]:
+        """All words of this thing in a language, its name first; `keywords` says which of emojibase's."""
         yield self.names[language]
-        for table in (self.keywords, self.everyday, self.kinds, self.about):
+        for table in (getattr(self, keywords), self.everyday, self.kinds, self.about):
             yield from table.get(language, ())
 
     @property
@@ -73,10 +75,18 @@ class Vocabulary:
     @cached_property
     def meanings(self) -> dict[str, frozenset[int]]:
         """word -> numbers of all glyphs that have it, in any language."""
+        return self._meanings("keywords")
+
+    @cached_property
+    def caption_meanings(self) -> dict[str, frozenset[int]]:
+        """word -> numbers of all glyphs that a caption with it may mean."""
+        return self._meanings("clear_keywords")
+
+    def _meanings(self, keywords: str) -> dict[str, frozenset[int]]:
         found: dict[str, set[int]] = {}
         for number, glyph in enumerate(self.glyphs):
             for language in LANGUAGES:
-                for word in glyph.words(language):
+                for word in glyph.words(language, keywords):
                     found.setdefault(word, set()).add(number)
                     if word.endswith(" face"):
                         found.setdefault(word.removesuffix(" face"), set()).add(number)
@@ -105,7 +115,22 @@ def load_vocabulary(emojibase: Path) -> Vocabulary:
     missing = wanted - {glyph.label for glyph in glyphs}
     if missing:
         raise KeyError(f"emojibase-data does not know: {', '.join(sorted(missing))}")
-    return Vocabulary(tuple(sorted(glyphs, key=lambda glyph: glyph.hexcode)))
+    return Vocabulary(with_clear_keywords(sorted(glyphs, key=lambda glyph: glyph.hexcode)))
+
+
+def with_clear_keywords(glyphs: Sequence[Glyph]) -> tuple[Glyph, ...]:
+    """The glyphs with the keywords that are no name of another one."""
+    names = {language: {glyph.names[language] for glyph in glyphs} for language in LANGUAGES}
+    return tuple(
+        replace(
+            glyph,
+            clear_keywords={
+                language: tuple(word for word in words if word not in names[language])
+                for language, words in glyph.keywords.items()
+            },
+        )
+        for glyph in glyphs
+    )
 
 
 def read_labels(text: str) -> frozenset[str]:

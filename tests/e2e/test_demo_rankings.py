@@ -42,6 +42,7 @@ TEXTS = {
     "a parrot": "animals/parrot-on-white.jpg",
     "a church in the snow": "buildings/church-in-snow.jpg",
     "a pizza in a room": "food/pizza-in-a-room.jpg",
+    "a pizza": "food/pizza-in-a-room.jpg",
 }
 
 IN_FOLDERS = {

@@ -5,7 +5,7 @@ import pytest
 
 from scripts.train_demo_clip.colours import COLOURS
 from scripts.train_demo_clip.sprites import SPRITE_PX, SpriteSheet
-from scripts.train_demo_clip.vocabulary import LANGUAGES, Glyph, Vocabulary
+from scripts.train_demo_clip.vocabulary import LANGUAGES, Glyph, Vocabulary, with_clear_keywords
 
 _WORDS = {
     "cat": (("cat", "katze", "chat", "gato"), "kitten"),
@@ -27,7 +27,7 @@ def vocabulary() -> Vocabulary:
         )
         for number, (label, (names, tag)) in enumerate(_WORDS.items())
     ]
-    return Vocabulary(tuple(glyphs))
+    return Vocabulary(with_clear_keywords(glyphs))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from scripts.train_demo_clip.captions import EXACT, LOOSE, SEVERAL, Caption, Captioner, Term, Wording, satisfies
 from scripts.train_demo_clip.phrases import PHRASES, pluralise
 from scripts.train_demo_clip.scenes import Group, Mix, Scene, ScenePlanner, find_own_colours
-from scripts.train_demo_clip.vocabulary import LANGUAGES
+from scripts.train_demo_clip.vocabulary import LANGUAGES, Glyph, Vocabulary, with_clear_keywords
 
 CAT, CAR, APPLE, RACER = range(4)
 
@@ -116,3 +116,20 @@ def test_all_terms_must_hold(captioner):
 )  # fmt: skip
 def test_plurals(name, language, plural, rng):
     assert pluralise(name, language, rng) == plural
+
+
+def test_a_keyword_that_is_the_name_of_another_thing_is_said_of_that_thing_alone(vocabulary):
+    keywords = {language: ("cat", "skeleton") if language == "en" else () for language in LANGUAGES}
+    bone = Glyph("1F004", "bone", 1, dict.fromkeys(LANGUAGES, "bone"), keywords)
+    world = Vocabulary(with_clear_keywords([*vocabulary.glyphs, bone]))
+    assert world.glyphs[4].clear_keywords["en"] == ("skeleton",)
+    assert world.caption_meanings["cat"] == {world.by_label["cat"]}
+    assert world.meanings["cat"] == {world.by_label["cat"], 4}
+
+
+def test_in_the_dictionary_a_name_means_its_own_thing(vocabulary, sheet):
+    captioner, rng = Captioner(vocabulary, find_own_colours(sheet)), np.random.default_rng(0)
+    entries = [captioner.pick_entry(vocabulary.by_label["automobile"], "en", rng) for _ in range(60)]
+    said = {text.removeprefix("a ").removeprefix("an ").removeprefix("the "): meaning for text, meaning in entries}
+    assert said["automobile"] == {vocabulary.by_label["automobile"]}
+    assert said["car"] == {vocabulary.by_label["automobile"], vocabulary.by_label["racing car"]}
