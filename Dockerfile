@@ -3,10 +3,14 @@
 
 FROM python:3.11-slim-bookworm AS builder
 
-# An additional package index for pip. PyTorch's index of CPU wheels makes the image several gigabytes smaller.
+# The model that the image is for. Every model but `demo` needs PyTorch and transformers: the extra `models`.
+ARG MODEL=demo
+
+# An additional package index for pip. PyTorch's index of CPU wheels makes an image with PyTorch several gigabytes smaller.
 ARG PIP_EXTRA_INDEX_URL
 
-# Names of extras, separated by commas: `milvus` and `chroma` for VECTOR_STORE, `ray` for `index --engine ray`.
+# Names of extras, separated by commas: `milvus` and `chroma` for VECTOR_STORE, `ray` for `index --engine ray`, `models`
+# for PyTorch on a GPU.
 ARG EXTRAS
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
@@ -16,8 +20,9 @@ WORKDIR /srv/image2search
 
 # Dependencies come first, so a change of the code does not install them again.
 # The install is editable: `app` and `indexer` stay here, beside the demo model, and are copied in below.
-COPY pyproject.toml constraints.txt ./
+COPY pyproject.toml constraints.txt LICENSE THIRD_PARTY_NOTICES.md ./
 RUN mkdir app indexer && touch README.md app/__init__.py indexer/__init__.py \
+    && if [ "${MODEL:-demo}" != demo ]; then EXTRAS="models${EXTRAS:+,$EXTRAS}"; fi \
     && pip install --constraint constraints.txt --editable ".${EXTRAS:+[$EXTRAS]}"
 
 COPY app ./app
@@ -37,6 +42,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HF_HOME=/cache/huggingface \
     MODEL_CACHE=/cache/models \
+    STORAGE_URL=file://data \
     HOST=0.0.0.0 \
     PORT=8000
 

@@ -1,22 +1,30 @@
 # make demo    a service over the sample pictures on http://localhost:8000 (PORT= changes it)
 # make serve   the service, as .env says          make index   bring the index up to date, as .env says
 # make check   all that CI runs                   make test    the tests alone
+# make models  PyTorch and what else a model needs that is not converted to OpenVINO yet; serve and index see to it
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
-.PHONY: demo serve index test check lint format clean
+.PHONY: demo serve index models test check lint format clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/image2search demo
 
 serve: $(VENV)/.runtime
+	@$(MODELS)
 	@$(BIN)/image2search serve
 
 index: $(VENV)/.runtime
+	@$(MODELS)
 	@$(BIN)/image2search index
+
+models: $(VENV)/.models
+
+# Installs the extra `models` when the settings (environment, .env) need it, and keeps it up to date where it is.
+MODELS = if [ -e $(VENV)/.models ] || $(BIN)/python -m scripts.needs_models; then $(MAKE) --no-print-directory models; fi
 
 # Tests start hundreds of Python processes. Each of them would compile all that it imports, were that not kept.
 test: export PYTHONDONTWRITEBYTECODE =
@@ -41,19 +49,26 @@ format: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) .venv-milvus build dist *.egg-info
 
+# The pip that comes with Python 3.11 takes twice as long for an installation as a new one.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "image2search needs Python 3.11 or newer: set PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade pip || echo "Going on with the pip that Python $(PYTHON) came with."
 
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@echo "Installing image2search into $(VENV) (once, a few minutes)..."
+	@echo "Installing image2search into $(VENV) (once, a minute)..."
 	@$(PIP) --editable .
 	@touch $@
+
+$(VENV)/.models: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing PyTorch, transformers and NNCF into $(VENV) (once, a few minutes; several GB where pip takes PyTorch with CUDA, see docs/deploy.md)..."
+	@$(PIP) --editable '.[models]'
+	@touch $@ $(VENV)/.runtime
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing what the tests need into $(VENV) (once)..."
 	@$(PIP) --editable '.[dev]'
-	@touch $@ $(VENV)/.runtime
+	@touch $@ $(VENV)/.models $(VENV)/.runtime
 
 # A real Milvus server for the tests. The wheel that carries one needs packages older than ours, hence a place of its own.
 .venv-milvus/.ready: | $(VENV)/bin/python

@@ -7,24 +7,26 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
 import anyio.to_thread
 
 from app.catalog.bucket_backend import BucketBackend
-from app.catalog.catalog import Catalog
-from app.catalog.live import LiveCatalog
+from app.catalog.catalog import Catalog, check_model
+from app.catalog.live import NOTHING_YET, LiveCatalog
 from app.catalog.server_backend import ServerBackend
 from app.catalog.view import View
 from app.encoder.encoder import Encoder
 from app.encoder.workers import Workers
-from app.errors import InvalidSettings
+from app.errors import IndexNotReady, InvalidSettings
 from app.http.addresses import Locator
 from app.indexing.follower import IndexFollower, Indexing
 from app.indexing.jobs import IndexJobs
 from app.library.service import Library
 from app.library.thumbnails import Thumbnails
+from app.models import extra
 from app.models.base import Embedder
 from app.models.calibration import Calibration, sample_calibration
 from app.models.checkpoint import find_checkpoint
@@ -36,7 +38,8 @@ from app.search.served_names import ServedNames
 from app.search.service import SearchService
 from app.settings import ModelSettings, Settings, StorageSettings, environment_of
 from app.storage.base import ObjectStore
-from app.storage.local import STATE_FOLDER, LocalStore, folder_of_url
+from app.storage.local import STATE_FOLDER, LocalStore
+from app.storage.urls import folder_of_url, scheme_of
 from app.types import hash_content
 from app.vectors.base import VectorServer
 
@@ -75,25 +78,29 @@ class State(TypedDict):
 
 
 def build(settings: Settings, *, for_batches: bool = False) -> Parts:
-    """Make every part; the model is loaded when something needs it. Raises InvalidSettings.
+    """Make every part; the model is loaded when something needs it.
 
-    `for_batches` makes an index run faster and a single picture slower.
+    `for_batches` makes an index run faster and a single picture slower. Raises InvalidSettings, and ModelUnavailable
+    when the model needs packages that are not installed.
     """
+    extra.check_installed(settings.model)
     store = open_store(settings.storage, etag_cache=etag_cache_of(settings))
     index_store = open_index_store(settings, store)
+    checkpoint = cache(lambda: find_checkpoint(settings.model))
     model = LazyEmbedder(
-        lambda: find_checkpoint(settings.model).fingerprint(),
+        lambda: checkpoint().fingerprint(),
         lambda calibration: load_embedder(settings.model, calibration, for_batches=for_batches),
+        lambda: checkpoint().name,
     )
     decoders = DecoderProcesses(DECODERS, settings.image.max_memory_bytes)
     return Parts(settings, store, open_catalog(settings, index_store), model, index_store, decoders)
 
 
 @asynccontextmanager
-async def running(parts: Parts) -> AsyncIterator[State]:
+async def running(parts: Parts, *, warm_up: bool = False) -> AsyncIterator[State]:
     """The services over these parts, started. At the end each one finishes what it has accepted, then stops.
 
-    Raises ModelUnavailable.
+    `warm_up` as in `Encoder.start`. Raises ModelUnavailable.
     """
     settings, store = parts.settings, parts.store
     embedder = await anyio.to_thread.run_sync(lambda: parts.model.embedder)
@@ -108,7 +115,7 @@ async def running(parts: Parts) -> AsyncIterator[State]:
     thumbnails = Thumbnails(store, settings.image, parts.index_store, parts.decoders)
     thumbnail_workers = Workers(THUMBNAIL_THREADS, settings.batch.max_queue)
     async with AsyncExitStack() as stack:
-        await encoder.start()
+        await encoder.start(warm_up=warm_up)
         stack.push_async_callback(encoder.stop)
         await follower.start()
         stack.push_async_callback(follower.stop)
@@ -122,6 +129,17 @@ async def running(parts: Parts) -> AsyncIterator[State]:
         )
 
 
+def check_index(parts: Parts) -> None:
+    """Raise IndexNotReady without an index, and IndexMismatch when another model has made it.
+
+    Loads no model: converting one takes a minute. Raises IndexCorrupt, StorageUnavailable, ModelUnavailable.
+    """
+    pointer = parts.catalog.pointer()
+    if pointer is None:
+        raise IndexNotReady(NOTHING_YET)
+    check_model(pointer, parts.model)
+
+
 def open_store(
     settings: StorageSettings, *, etag_cache: Path | None = None, setting: str = "STORAGE_URL"
 ) -> ObjectStore:
@@ -129,14 +147,14 @@ def open_store(
 
     `etag_cache` is the file for the etags of a folder that may be read-only; by default it lies in the folder itself.
     """
-    scheme = settings.url.partition("://")[0]
+    scheme = scheme_of(settings.url)
     if scheme == "file":
         return LocalStore.from_url(settings.url, etag_cache=etag_cache, setting=setting)
     if scheme == "s3":
         from app.storage.s3 import S3Store  # boto3 takes most of a second to import
 
         return S3Store(settings)
-    raise InvalidSettings(f"{setting}={settings.url} has no known scheme. Use file://folder or s3://bucket.")
+    raise InvalidSettings(f"{setting}={settings.url} has no known scheme. Use a path, file://folder or s3://bucket.")
 
 
 def open_index_store(settings: Settings, store: ObjectStore) -> ObjectStore:
@@ -154,7 +172,7 @@ def etag_cache_of(settings: Settings) -> Path | None:
     if not settings.index.url:
         return None
     name = f"etags-{hash_content(settings.storage.url.encode())[:16]}.sqlite3"
-    if settings.index.url.startswith("file:"):
+    if scheme_of(settings.index.url) == "file":
         return folder_of_url(settings.index.url, "INDEX_URL") / STATE_FOLDER / name
     return settings.model.cache.expanduser() / name
 
@@ -195,9 +213,27 @@ def load_embedder(
     return choose.load_embedder(settings, calibration, for_batches=for_batches)
 
 
+def can_fit_int8(settings: ModelSettings, fingerprint: str) -> bool:
+    """As `choose.can_fit_int8`."""
+    from app.models import choose
+
+    return choose.can_fit_int8(settings, fingerprint)
+
+
+def fit_int8(settings: ModelSettings, calibration: Calibration, *, go_on: Callable[[], bool], max_s: float) -> None:
+    """As `choose.fit_int8`. Raises ModelUnavailable."""
+    from app.models import choose
+
+    choose.fit_int8(settings, calibration, go_on=go_on, max_s=max_s)
+
+
 def picture_reader(settings: ModelSettings) -> ReadPicture:
     """`Embedder.read_picture` of the model that `MODEL` names, without its weights. Picklable.
 
     Raises ModelUnavailable.
     """
-    return SourceModel(find_checkpoint(settings)).prepare.images.read_picture
+    from app.models.openvino.conversion import Converter  # OpenVINO takes half a second to import
+
+    checkpoint = find_checkpoint(settings)
+    converter = Converter(checkpoint, SourceModel(checkpoint))
+    return converter.find_preparer(settings.cache.expanduser()).images.read_picture

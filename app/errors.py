@@ -4,6 +4,7 @@ AppError
 ├── InvalidInput
 │   ├── InvalidImage
 │   ├── ImageTooLarge
+│   ├── ObjectTooLarge
 │   └── UnsupportedImageType
 ├── NotFound
 │   ├── ObjectNotFound
@@ -49,6 +50,10 @@ class InvalidImage(InvalidInput):
 
 class ImageTooLarge(InvalidInput):
     """More bytes or pixels than the limits allow."""
+
+
+class ObjectTooLarge(InvalidInput):
+    """The object has more bytes than the reader takes."""
 
 
 class UnsupportedImageType(InvalidInput):

@@ -1,6 +1,6 @@
 """The service: `create_app(settings)` mounts the features; its lifespan makes and starts what they need.
 
-`uvicorn app.main:create_app --factory` runs it with the settings of the environment.
+`uvicorn app.main:create_app --factory --no-proxy-headers` runs it with the settings of the environment.
 """
 
 import logging
@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
 def _lifespan(settings: Settings, parts: Parts | None) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
-        async with running(parts or build(settings)) as state:
+        async with running(parts or build(settings), warm_up=True) as state:
             encoder = state["indexing"].encoder
             if encoder.notice:
                 log.warning("%s: %s", encoder.identity.name, encoder.notice)

@@ -7,8 +7,10 @@ the entry points call `load_settings`.
 import os
 import re
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -29,8 +31,9 @@ class StorageSettings(Group):
     model_config = SettingsConfigDict(env_prefix="STORAGE_")
 
     url: str = Field(
-        "file://data",
-        description="`file://folder`, or `s3://bucket` / `s3://bucket/prefix` at any S3 endpoint (`AWS_ENDPOINT_URL`)",
+        "data/demo",
+        description="a folder such as `~/Pictures`, or `s3://bucket` / `s3://bucket/prefix` at any S3 endpoint "
+        "(`AWS_ENDPOINT_URL`)",
     )
     region: str = Field(
         "",
@@ -119,8 +122,8 @@ class IndexSettings(Group):
 
     url: str = Field(
         "",
-        description="where index and thumbnails are kept, `file://folder` or `s3://bucket`, for pictures that stay "
-        "read-only; empty: with the pictures",
+        description="where index and thumbnails are kept, a folder or `s3://bucket`, for pictures that stay read-only; "
+        "empty: with the pictures",
     )
     batch_size: int = Field(64, ge=1, description="pictures embedded together by the indexer")
     readers: int = Field(8, ge=1, description="threads that read and decode pictures")
@@ -193,6 +196,43 @@ def _host_names(value: str) -> str:
     return ",".join(names)
 
 
+_PUBLIC_URL = re.compile(r"https?://([\w-]+(\.[\w-]+)*|\[[0-9a-f:.]+\])(:\d+)?(/[\w.~-]+)*", re.ASCII)
+
+
+def _public_url(value: str) -> str:
+    """The address without a slash at its end."""
+    address = value.rstrip("/")
+    if address and not _PUBLIC_URL.fullmatch(address):
+        raise ValueError(
+            f"{value!r} is no address. Write it as in https://photos.example or https://example.com/photos"
+        )
+    return address
+
+
+def _proxies(value: str) -> str:
+    """The addresses and networks without spaces; `*` alone where it is one of them."""
+    proxies = [each.strip() for each in value.split(",") if each.strip()]
+    for each in proxies:
+        try:
+            if each != "*":
+                ip_network(each)
+        except ValueError as error:
+            raise ValueError(f"{error}. Give addresses, such as 10.0.0.7, and networks, such as 10.0.0.0/8") from error
+    return "*" if "*" in proxies else ",".join(proxies)
+
+
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s?#@]+")
+
+
+def _origins(value: str) -> str:
+    """The origins without spaces, in lower case, as browsers send them."""
+    origins = [each.strip().lower() for each in value.split(",") if each.strip()]
+    for each in origins:
+        if not _ORIGIN.fullmatch(each):
+            raise ValueError(f"{each!r} is no origin. Give scheme, host and port, as in https://shop.example, no path")
+    return ",".join(origins)
+
+
 class ServerSettings(Group):
     """How the service is reached and what it logs."""
 
@@ -203,6 +243,21 @@ class ServerSettings(Group):
         description="names of the service besides `localhost`, IP addresses and `HOST`, with commas between them, such "
         "as `photos.example,*.lan`; `*`: any name",
     )
+    public_url: Annotated[str, AfterValidator(_public_url)] = Field(
+        "",
+        description="address of the service as clients see it, such as `https://photos.example/search`, with which "
+        "links begin; empty: as the request or a trusted proxy says",
+    )
+    forwarded_allow_ips: Annotated[str, AfterValidator(_proxies)] = Field(
+        "127.0.0.1,::1",
+        description="trusted proxies, addresses and networks with commas between them, whose `X-Forwarded-Proto`, "
+        "`-Host` and `-Prefix` count; `*`: anyone's; `,`: none",
+    )
+    cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
+        "",
+        description="origins whose pages may use the service from a browser, with commas between them, such as "
+        "`https://shop.example`; `*`: any page",
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_in_lower_case)] = Field(
         "info", description="least level that is logged"
     )
@@ -210,7 +265,8 @@ class ServerSettings(Group):
     @property
     def names(self) -> list[str]:
         """The names by which clients may ask for the service, besides local ones and IP addresses."""
-        return [self.host, *filter(None, self.allowed_hosts.split(","))]
+        public = urlsplit(self.public_url).hostname
+        return [self.host, *([public] if public else []), *filter(None, self.allowed_hosts.split(","))]
 
 
 class Settings(BaseModel):

@@ -4,6 +4,7 @@ stderr is for people (bar or log lines, summary, the one sentence of an error); 
 """
 
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -55,12 +56,13 @@ class ProgressMode(StrEnum):
 class Output:
     """Where a run's progress, report and error go."""
 
-    def __init__(self, mode: ProgressMode, report: str | None) -> None:
+    def __init__(self, mode: ProgressMode, report: str | None, *, assume_yes: bool = False) -> None:
         self._console = PatientConsole(stderr=True)
         auto = ProgressMode.BAR if self._console.is_terminal else ProgressMode.LOG
         self._mode = auto if mode is ProgressMode.AUTO else mode
         self._report = None if report is None or report == "-" else Path(report)
         self._report_on_stdout = report == "-" or (report is None and not sys.stdout.isatty())
+        self._asks = not assume_yes and sys.stdin.isatty() and sys.stderr.isatty() and mode is not ProgressMode.JSON
 
     def check(self) -> None:
         """Raise InvalidSettings if the report can't be written: better now than after hours of work."""
@@ -92,6 +94,18 @@ class Output:
             case _:
                 return LogProgress()
 
+    def consent(self, warning: str, question: str | None) -> bool:
+        """As `indexer.consent.Consent`. Only a person at a terminal is asked."""
+        self._tell(warning)
+        if question is None or not self._asks:
+            return True
+        try:
+            with _interruptible():
+                return typer.confirm(question, err=True)
+        except typer.Abort:  # Ctrl-C or Ctrl-D
+            self._tell("")
+            return False
+
     def report(self, report: Report) -> None:
         """Raises AppError if the report can't be written; the run is done and published all the same."""
         from indexer.report import summary
@@ -119,6 +133,16 @@ class Output:
     def _tell(self, text: str) -> None:
         with suppress(OSError):
             self._console.print(printable_lines(text), markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the question at once, where `StopSignal` would only note it."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager
@@ -164,6 +188,16 @@ def make_app(build: Build | None = None, make_executor: "MakeExecutor | None" = 
                 metavar="CRON|SECONDS", help="Keep running: now, then by five crontab fields or every N seconds."
             ),
         ] = None,
+        yes: Annotated[
+            bool, typer.Option("--yes", help="Do not ask before the demo model indexes pictures that it does not know.")
+        ] = False,
+        fit: Annotated[
+            bool,
+            typer.Option(
+                help="After the report of a long run, fit 8-bit arithmetic to the pictures, for later runs and "
+                "searches. Happens once, and only on a CPU that gains by it."
+            ),
+        ] = True,
         report: Annotated[
             str | None,
             typer.Option(
@@ -176,13 +210,13 @@ def make_app(build: Build | None = None, make_executor: "MakeExecutor | None" = 
         ] = ProgressMode.AUTO,
     ) -> None:
         """Make the index true to the bucket that STORAGE_URL names; settings come from the environment and .env."""
-        output = Output(progress, report)
+        output = Output(progress, report, assume_yes=yes)
         try:
             with StopSignal() as stop:
                 flags = {"rebuild": rebuild, "allow_shrink": allow_shrink, "retry_skipped": retry_skipped}
-                run = _prepare(build, make_executor, output, stop, engine, **flags)
+                run = _prepare(build, make_executor, output, stop, engine, fit=fit, **flags)
                 if watch is None:
-                    output.report(run())
+                    run()
                 else:
                     _watch(run, watch, output, stop)
         except AppError as error:
@@ -198,20 +232,30 @@ def _prepare(
     output: Output,
     stop: StopSignal,
     engine: EngineName,
+    *,
+    fit: bool,
     **flags: bool,
-) -> Callable[[], Report]:
-    """A function that does one run; all runs share one model."""
+) -> Callable[[], None]:
+    """A function that does one run, reports it, and then fits arithmetic for later ones; all runs share one model."""
     settings = load_settings()
     output.check()
     output.set_up_logging(settings.server.log_level)
     from app import bootstrap  # these import heavy libraries, which --help and a wrong setting don't need
+    from indexer.fitting import fit_after
     from indexer.plan import Options
     from indexer.run import run_index
 
     parts = build(settings) if build else bootstrap.build(settings, for_batches=True)
     make_executor = make_executor or _executor_of(engine, settings)
     options = Options(**flags)
-    return lambda: run_index(parts, options, output.progress(), stop, make_executor)
+
+    def run() -> None:
+        report = run_index(parts, options, output.progress(), stop, make_executor, consent=output.consent)
+        output.report(report)
+        if fit:
+            fit_after(parts, report, stop)
+
+    return run
 
 
 def _executor_of(engine: EngineName, settings: Settings) -> "MakeExecutor":
@@ -226,12 +270,12 @@ def _executor_of(engine: EngineName, settings: Settings) -> "MakeExecutor":
     return LocalExecutor
 
 
-def _watch(run: Callable[[], Report], schedule: str, output: Output, stop: StopSignal) -> None:
+def _watch(run: Callable[[], None], schedule: str, output: Output, stop: StopSignal) -> None:
     from indexer.schedule import keep_running, parse_schedule
 
     def run_once() -> None:
         try:
-            output.report(run())
+            run()
         except AppError as error:
             output.error(error)
 

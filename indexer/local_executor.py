@@ -4,18 +4,17 @@ Equal bytes are embedded once: a picture whose content the catalog or this run k
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from app.bootstrap import Parts
-from app.errors import AppError
 from app.ingest.embedding import embed, not_embedded
 from app.ingest.reading import Content, Reader, ReadOutcome
-from app.models.calibration import MOST_PICTURES, Calibration, spread
 from app.pictures.decoding import Picture
 from app.pictures.limits import Limits
-from app.storage.base import ObjectInfo, ObjectStore
+from app.storage.base import ObjectInfo
 from app.types import ImageRecord
+from indexer.fitting import LEAST_PICTURES, calibration_on
 from indexer.look_ahead import LookAhead
 from indexer.progress import Progress
 from indexer.results import ResultCollector
@@ -23,16 +22,13 @@ from indexer.signals import Stop
 
 log = logging.getLogger(__name__)
 
-MIN_CALIBRATION_PICTURES = 100
-"""With fewer pictures to read, the samples that ship with the program are the better calibration."""
-
 
 class LocalExecutor:
     """Goes once through the objects to read, in the thread that owns the model."""
 
     def __init__(self, parts: Parts, known: Mapping[str, ImageRecord], collector: ResultCollector) -> None:
         """Contents whose hash is in `known` are not embedded again."""
-        self._store = parts.store
+        self._parts = parts
         self._model = parts.model
         self._settings = parts.settings.index
         self._decoders = parts.decoders
@@ -43,7 +39,7 @@ class LocalExecutor:
 
     def prepare(self, objects: Sequence[ObjectInfo], progress: Progress, *, needs_model: bool) -> None:
         """Load the model where it will be needed. Raises ModelUnavailable."""
-        self._model.calibration = calibration_on(self._store, objects)
+        self._model.calibration = calibration_on(self._parts, objects) if len(objects) >= LEAST_PICTURES else None
         if needs_model and not self._model.is_loaded:
             progress.phase("loading the model")
             log.info("The model is %s.", self._model.embedder.identity.name)
@@ -93,21 +89,3 @@ class LocalExecutor:
             else:
                 self._collector.add_embedded(same, (picture.width, picture.height), vector)
             ahead.release(same[0])
-
-
-def calibration_on(store: ObjectStore, objects: Sequence[ObjectInfo]) -> Calibration | None:
-    """Some of the run's pictures, to which the model's 8-bit arithmetic can be fitted; None where there are few.
-
-    They are read when the model asks for them.
-    """
-    if len(objects) < MIN_CALIBRATION_PICTURES:
-        return None
-    return Calibration("your pictures", True, lambda: _read(store, spread(objects, MOST_PICTURES)))
-
-
-def _read(store: ObjectStore, objects: Sequence[ObjectInfo]) -> Iterator[bytes]:
-    for info in objects:
-        try:
-            yield store.get(info.key).data
-        except AppError as error:  # the run reads the object later and reports the error
-            log.debug("not calibrated on %s: %s", info.key, error)

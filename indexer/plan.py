@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.bootstrap import Parts
-from app.catalog.catalog import mismatch_message
+from app.catalog.catalog import check_model
 from app.catalog.records import Records
 from app.catalog.snapshot import Drift, Snapshot, drift_of
 from app.errors import IndexCorrupt, IndexMismatch, ShrinkRefused
@@ -114,9 +114,11 @@ def load_baseline(run: Run) -> Baseline:
         return Baseline(must_be_replaced=True)
     if snapshot is None:
         return Baseline()
-    if snapshot.pointer.model.fingerprint != run.parts.model.fingerprint:
+    try:
+        check_model(snapshot.pointer, run.parts.model)
+    except IndexMismatch:
         if not run.options.rebuild:
-            raise IndexMismatch(mismatch_message(snapshot.pointer.model, run.parts.model.embedder.identity))
+            raise
         return Baseline(snapshot, must_be_replaced=True)
     drift = drift_of(snapshot)
     if drift.missing:

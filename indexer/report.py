@@ -68,7 +68,7 @@ def summary(report: Report) -> str:
     moved = f" ({report.moved:,} moved)" if report.moved else ""
     rate = f" at {report.images_per_s:,.1f} pictures/s" if report.embedded else ""
     lines = [
-        f"{head}{report.seen:,} pictures: {report.added:,} added{moved}, {report.changed:,} changed, "
+        f"{head}{_number(report.seen, 'picture')}: {report.added:,} added{moved}, {report.changed:,} changed, "
         f"{report.removed:,} removed, {report.unchanged:,} unchanged, {len(report.skipped):,} skipped, "
         f"{len(report.failed):,} failed; {report.embedded:,} embedded{rate}; {report.took_s:,.1f} s."
     ]
@@ -83,12 +83,11 @@ def summary(report: Report) -> str:
 
 def _counted(kinds: Mapping[str, int]) -> str:
     """`12 videos, 3 PDFs`."""
-    return ", ".join(f"{count:,} {_word_for(kind, count)}" for kind, count in kinds.items())
+    return ", ".join(_number(count, kind if kind in _COUNTABLE else f"{kind} file") for kind, count in kinds.items())
 
 
-def _word_for(kind: str, count: int) -> str:
-    word = kind if kind in _COUNTABLE else f"{kind} file"
-    return word if count == 1 else f"{word}s"
+def _number(count: int, word: str) -> str:
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
 def _why_nothing(others: Mapping[str, int]) -> str:

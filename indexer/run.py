@@ -16,6 +16,7 @@ from app.errors import ObjectNotFound
 from app.indexing.messages import Report
 from app.storage.base import ObjectStore
 from app.types import ImageRecord
+from indexer.consent import Consent, check_model_fits, no_questions
 from indexer.executor import MakeExecutor
 from indexer.local_executor import LocalExecutor
 from indexer.plan import Baseline, Options, Plan, Run, load_baseline, make_plan, may_hold_news
@@ -32,25 +33,28 @@ def run_index(
     progress: Progress,
     stop: Stop | None = None,
     make_executor: MakeExecutor = LocalExecutor,
+    *,
+    consent: Consent = no_questions,
 ) -> Report:
     """Make the index true to the bucket. When `stop` turns true, the pictures done by then are published.
 
-    They are also published when the run fails in the middle. Raises IndexBusy, IndexCorrupt, IndexMismatch,
-    ModelUnavailable, ShrinkRefused, StorageUnavailable, VectorStoreUnavailable, and AppError when nothing could be
-    published at all.
+    They are also published when the run fails in the middle. `consent` may ask a person first. Raises IndexBusy,
+    IndexCorrupt, IndexMismatch, ModelUnavailable, ShrinkRefused, StorageUnavailable, VectorStoreUnavailable, and
+    AppError when nothing could be published at all or the person declines.
     """
     run = Run(parts, options, UnbrokenProgress(progress), stop or NeverStop())
     try:
         with IndexLock(parts.index_store, parts.settings.index.lock_ttl_s, run.stop.wait):
-            return _run_locked(run, make_executor)
+            return _run_locked(run, make_executor, consent)
     finally:
         run.progress.close()
 
 
-def _run_locked(run: Run, make_executor: MakeExecutor) -> Report:
+def _run_locked(run: Run, make_executor: MakeExecutor, consent: Consent) -> Report:
     started_at = time.monotonic()
     baseline = load_baseline(run)
     plan = make_plan(run, baseline)
+    check_model_fits(run, plan, baseline, consent)
     publisher = Publisher(run, baseline)
     results = _read_and_embed(run, baseline, plan, publisher, make_executor)
     removed = publisher.removals(plan, results)

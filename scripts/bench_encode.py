@@ -29,7 +29,7 @@ from app.models.checkpoint import Checkpoint, find_checkpoint
 from app.models.hugging_face import SourceModel
 from app.models.openvino.conversion import Converter
 from app.models.openvino.core import can_bfloat16
-from app.models.openvino.quantization import NotQuantizable, find_or_quantize
+from app.models.openvino.quantization import NotQuantizable, quantize
 from app.models.openvino.towers import OpenVinoTowers
 from app.models.torch_towers import TorchTowers
 from app.settings import ModelSettings
@@ -137,7 +137,7 @@ def runners(
     except ImportError:
         say("onnx and onnxruntime are not installed: left out")
     say("converting to OpenVINO")
-    converted = Converter(checkpoint.fingerprint(), source).find_or_convert(workplace)
+    converted = Converter(checkpoint, source).find_or_convert(workplace)
     found.append(
         Runner("ours, OpenVINO fp32", OpenVinoTowers.load(converted.folder, "fp32", threads=threads, for_batches=True))
     )
@@ -149,7 +149,10 @@ def runners(
         )
     say("fitting 8-bit arithmetic to the sample pictures")
     try:
-        quantized = find_or_quantize(converted, sample_calibration(), against="fp32", threads=threads)
+        calibration = sample_calibration()
+        if calibration is None:
+            raise NotQuantizable("the sample pictures are not installed")
+        quantized = quantize(converted, calibration, against="fp32", threads=threads)
         found.append(
             Runner(
                 "ours, OpenVINO int8", OpenVinoTowers.load(quantized.folder, "int8", threads=threads, for_batches=True)

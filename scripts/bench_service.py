@@ -2,11 +2,13 @@
 
     python -m scripts.bench_service --model vit-b-32 --count 100000
 
-The installed service runs in its own process over a folder with `--count` made-up vectors. Every query is a new text,
-except in the row `asked before`. `batching off` is the same service with one text a pass (BATCH_MAX_SIZE=1). `in
-process` is the least that a search needs: tokens, model, vector search. All run at the same time and are measured by
-turns, with texts of the same kind. `--infinity` is the address of an infinity server: it embeds with the same model and
-does no search. For random weights, make the model's folder first and give it to both:
+The installed service runs in its own process over a folder with `--count` made-up vectors, once in each arithmetic that
+this processor has instructions for (`--precision`). 8 bits are fitted to the sample pictures first, where that was not
+done before. Every query is a new text, except in the row `asked before`. `batching off` is the service in the last
+arithmetic with one text a pass (BATCH_MAX_SIZE=1). `in process` is the least that a search needs: tokens, model, vector
+search. All run at the same time and are measured by turns, with texts of the same kind. `--infinity` is the address of
+an infinity server: it embeds with the same model and does no search. For random weights, make the model's folder first
+and give it to both:
 
     python -m scripts.bench.architectures vit-b-32 FOLDER
     infinity_emb v2 --model-id FOLDER --engine torch --device cpu
@@ -15,6 +17,7 @@ does no search. For random weights, make the model's folder first and give it to
 
 import asyncio
 import json
+import operator
 import os
 import statistics
 import subprocess
@@ -38,6 +41,8 @@ from app.bootstrap import load_embedder, open_catalog, open_store
 from app.catalog.changes import Changes
 from app.models.base import Embedder
 from app.models.checkpoint import find_checkpoint
+from app.models.hardware import has_int8_dot
+from app.models.openvino.core import can_bfloat16
 from app.settings import Settings, load_settings
 from app.types import ModelIdentity
 from scripts.bench.architectures import named
@@ -59,6 +64,7 @@ class Way:
     """One way of asking, and its measurements, one entry a round."""
 
     name: str
+    precision: str
     clients: int
     ask: Callable[[float], tuple[float, list[float]]]
     """Takes the seconds to go on for; returns the answers per second and the milliseconds of each answer."""
@@ -224,12 +230,30 @@ def file_mb(settings: Settings) -> tuple[float, float]:
 
 
 def table(ways: Sequence[Way]) -> str:
-    """The medians as a Markdown table."""
-    lines = ["| | clients | answers/s | p50, ms | p99, ms |", "|---|---|---|---|---|"]
+    """The medians as a Markdown table. The last column compares with the same way in the first arithmetic."""
+    first = {(each.name, each.clients): each for each in reversed(ways) if each.precision}
+    compared = next((each.precision for each in ways if each.precision), "")
+    lines = [
+        f"| | arithmetic | clients | answers/s | p50, ms | p99, ms | x {compared} |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for each in ways:
         per_s = statistics.median(each.per_s)
-        lines.append(f"| {each.name} | {each.clients} | {per_s:.0f} | {each.p(0.5):.2f} | {each.p(0.99):.2f} |")
+        base = first.get((each.name, each.clients), each)
+        ratio = "" if base is each else f"{statistics.median(map(operator.truediv, each.per_s, base.per_s)):.2f}"
+        cells = (each.name, each.precision, each.clients, f"{per_s:.0f}", f"{each.p(0.5):.2f}", f"{each.p(0.99):.2f}")
+        lines.append(f"| {' | '.join(map(str, cells))} | {ratio} |")
     return "\n".join(lines)
+
+
+def arithmetics() -> list[str]:
+    """Those that this processor has instructions for, the slowest first."""
+    return ["fp32", *(["bf16"] if can_bfloat16() else []), *(["int8"] if has_int8_dot() else [])]
+
+
+def in_precision(settings: Settings, precision: str) -> Embedder:
+    """The model in this arithmetic, fitted if it must be."""
+    return load_embedder(settings.model.model_copy(update={"precision": precision}))
 
 
 def main(
@@ -239,6 +263,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     seconds: Annotated[float, typer.Option(min=0.1, help="for each way of asking, in each round")] = 3.0,
     infinity: Annotated[str, typer.Option(help="address of an infinity server to ask as well")] = "",
+    precision: Annotated[list[str] | None, typer.Option(help="fp32, bf16, int8; default: all fast ones")] = None,
 ) -> None:
     """Measure text searches over HTTP."""
     with ExitStack() as stack:
@@ -249,20 +274,28 @@ def main(
         os.environ.update(environment)
         settings = load_settings()
         say("loading the model, publishing the index")
-        embedder = load_embedder(settings.model)
-        publish(settings, embedder.identity, count)
-        ours, rival = stack.enter_context(services(environment, environment | {"BATCH_MAX_SIZE": "1"}))
+        chosen = precision or arithmetics()
+        embedders = {each: in_precision(settings, each) for each in chosen}
+        automatic = in_precision(settings, "auto").identity.precision
+        publish(settings, embedders[chosen[0]].identity, count)
+        *ours, rival = stack.enter_context(
+            services(
+                *(environment | {"PRECISION": each} for each in chosen),
+                environment | {"PRECISION": chosen[-1], "BATCH_MAX_SIZE": "1"},
+            )
+        )
         fresh = texts()
         again = iter(lambda: "a red boat by the sea", None)
-        in_process = InProcess(settings, embedder)
         ways = [
-            Way("in process, no HTTP", 1, partial(in_process.ask, fresh)),
-            *(Way(name, number, over_http(address, request, queries, number))
-              for name, address, request, queries in (
-                  ("ours", ours.address, SEARCH, fresh),
-                  ("batching off", rival.address, SEARCH, fresh),
-                  *([("infinity, no search", infinity, EMBED, fresh)] if infinity else []),
-                  ("ours, asked before", ours.address, SEARCH, again),
+            *(Way("in process, no HTTP", each, 1, partial(InProcess(settings, embedder).ask, fresh))
+              for each, embedder in embedders.items()),
+            *(Way(name, arithmetic, number, over_http(address, request, queries, number))
+              for name, arithmetic, address, request, queries in (
+                  *(("ours", each, service.address, SEARCH, fresh)
+                    for each, service in zip(chosen, ours, strict=True)),
+                  ("batching off", chosen[-1], rival.address, SEARCH, fresh),
+                  *([("infinity, no search", "", infinity, EMBED, fresh)] if infinity else []),
+                  ("ours, asked before", chosen[-1], ours[-1].address, SEARCH, again),
               )
               for number in (1, clients)),
         ]  # fmt: skip
@@ -274,14 +307,15 @@ def main(
                 per_s, times = way.ask(seconds)
                 way.per_s.append(per_s)
                 way.ms.append(times)
-        own_mb, mapped_mb = ours.memory_mb()
+        own_mb, mapped_mb = ours[-1].memory_mb()
         model_mb, index_mb = file_mb(settings)
     print(machine("torch", "transformers", "openvino", "faiss-cpu", "fastapi", "uvicorn"))
-    print(f"{model}, {count:,} vectors\n")
+    print(f"{model}, {count:,} vectors; PRECISION=auto takes {automatic}\n")
     print(table(ways))
     print(
-        f"\nMemory of the service: its own {own_mb:,.0f} MB, {own_mb / (model_mb + index_mb):.2f} times the model in"
-        f" fp32 ({model_mb:,.0f} MB) and the index ({index_mb:,.0f} MB). Mapped files: {mapped_mb:,.0f} MB."
+        f"\nMemory of the service in {chosen[-1]}: its own {own_mb:,.0f} MB,"
+        f" {own_mb / (model_mb + index_mb):.2f} times the model in fp32"
+        f" ({model_mb:,.0f} MB) and the index ({index_mb:,.0f} MB). Mapped files: {mapped_mb:,.0f} MB."
     )
 
 

@@ -43,6 +43,7 @@ ONE_WORKER = {
     "tests/models/": "models",
     "tests/cli/test_demo.py": "demo",
     "tests/e2e/test_demo_rankings.py": "demo",
+    "tests/e2e/test_documents.py": "demo",
 }
 """Tests, by the start of their names, that one worker runs: they share PyTorch and transformers, or a running demo."""
 

@@ -5,11 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from app.bootstrap import Parts, build
-from app.errors import InvalidSettings, ObjectNotFound, ShrinkRefused, StorageUnavailable
+from app.bootstrap import Parts, build, check_index
+from app.cli.search import search_once
+from app.cli.serving import run_service
+from app.encoder.encoder import Text
+from app.errors import (
+    IndexMismatch,
+    IndexNotReady,
+    InvalidSettings,
+    ModelUnavailable,
+    ObjectNotFound,
+    ShrinkRefused,
+    StorageUnavailable,
+)
 from app.indexing.messages import Report
 from app.library.thumbnails import thumbnail_key
+from app.models.checkpoint import Checkpoint
+from app.models.openvino.conversion import Converter
 from app.pictures.processes import InThisProcess
+from app.search.service import Query
 from app.settings import ImageSettings, IndexSettings, ModelSettings, Settings, StorageSettings
 from app.storage.base import KEYS_ONLY
 from indexer.plan import Options
@@ -18,6 +32,9 @@ from indexer.ray.workers import WorkerParts
 from indexer.run import run_index
 from tests.support.service import FakeEmbedder, encoded, loaded, picture, serving_parts
 from tests.support.stores import store_at
+from tests.support.tiny_models import tiny_clip
+
+__all__ = ["tiny_clip"]
 
 KEYS = ("a.jpg", "nature/b.jpg")
 
@@ -112,3 +129,44 @@ def test_workers_read_the_pictures_where_they_are(library: Path, index_url: str)
     assert store.get("a.jpg").data == (library / "a.jpg").read_bytes()
     with pytest.raises(ObjectNotFound):
         store.get("_index/current.json")
+
+
+def test_an_index_of_another_model_is_refused_before_the_model_is_converted(
+    library: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert(*_: object) -> None:
+        raise AssertionError("converted")
+
+    settings = settings_for(library, "")
+    with pytest.raises(IndexNotReady, match="image2search index"):
+        check_index(build(settings))
+    run(settings)
+    monkeypatch.setattr(Converter, "find_or_convert", convert)
+    real = settings.model_copy(update={"model": settings.model.model_copy(update={"name": str(tiny_clip)})})
+    fingerprint = Checkpoint("tiny", tiny_clip).fingerprint()
+    sentence = rf"made by fake/model .*MODEL names {tiny_clip.name} \({fingerprint}\).*--rebuild"
+    with pytest.raises(IndexMismatch, match=sentence):
+        check_index(build(real))
+    with pytest.raises(IndexMismatch, match=sentence):
+        search_once(real, Query((Text("a cat"),), 1))
+    with pytest.raises(IndexMismatch, match=sentence):
+        run_index(build(real), Options(), SilentProgress())
+
+
+def test_a_service_says_at_once_that_another_model_made_the_index(
+    library: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[str] = []
+
+    def convert(*_: object) -> None:
+        said.append(caplog.text)
+        raise ModelUnavailable("this test converts nothing")
+
+    settings = settings_for(library, "")
+    run(settings)
+    monkeypatch.setattr(Converter, "find_or_convert", convert)
+    server = settings.server.model_copy(update={"port": 0})
+    model = settings.model.model_copy(update={"name": str(tiny_clip)})
+    with pytest.raises(ModelUnavailable, match="converts nothing"):
+        run_service(settings.model_copy(update={"model": model, "server": server}), lambda address: None)
+    assert "Searches will be refused. The index was made by" in said[0]

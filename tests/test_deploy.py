@@ -30,7 +30,7 @@ IGNORED = [
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = ("api", "indexer", "bucket")
-COMPOSE_ONLY = {"INDEX_EVERY", "S3_PORT", "PIP_EXTRA_INDEX_URL", "EXTRAS"}
+COMPOSE_ONLY = {"INDEX_EVERY", "S3_PORT", "PICTURES", "MODEL_FOLDER", "PIP_EXTRA_INDEX_URL", "EXTRAS"}
 """Variables that docker compose reads for itself."""
 SERVICE_KEYS = {
     *("image", "build", "init", "restart", "env_file", "environment", "volumes", "read_only", "tmpfs", "cap_drop"),
@@ -73,6 +73,12 @@ def interpolate(text: str, environment: dict[str, str]) -> str:
 
 def environment_of(service: str, **variables: str) -> dict[str, str]:
     return {name: interpolate(value, variables) for name, value in SERVICES[service]["environment"].items()}
+
+
+def mounts(service: str, **variables: str) -> list[tuple[str, str]]:
+    """(source, target with its options) of each volume."""
+    volumes = [interpolate(volume, variables) for volume in SERVICES[service]["volumes"]]
+    return [(source, target) for source, _, target in (volume.partition(":") for volume in volumes)]
 
 
 @pytest.fixture
@@ -133,6 +139,31 @@ def test_the_image_starts_our_program_and_serves_by_default() -> None:
     assert json.loads(of("CMD", stage)[0]) == ["serve"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "installed"),
+    [
+        ({"MODEL": "demo"}, "."),
+        ({"MODEL": ""}, "."),
+        ({"MODEL": "demo", "EXTRAS": "milvus,ray"}, ".[milvus,ray]"),
+        ({"MODEL": "openai/clip-vit-base-patch32"}, ".[models]"),
+        ({"MODEL": "/models/clip", "EXTRAS": "milvus"}, ".[models,milvus]"),
+    ],
+)
+def test_the_image_gets_pytorch_where_its_model_needs_it(
+    arguments: dict[str, str], installed: str, tmp_path: Path
+) -> None:
+    (command,) = (argument for argument in of("RUN", instructions()) if "--editable" in argument)
+    pip = tmp_path / "pip"
+    pip.write_text('#!/bin/sh\nfor last; do :; done\necho "$last"\n')
+    pip.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", **arguments}
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    assert done.stdout.split() == [installed]
+    declared = {argument.partition("=")[0] for argument in of("ARG", instructions())}
+    assert declared == {"MODEL", "EXTRAS", "PIP_EXTRA_INDEX_URL"} == set(SERVICES["api"]["build"]["args"])
+
+
 @pytest.mark.usefixtures("_clean_environment")
 def test_the_image_listens_where_docker_forwards_to() -> None:
     for argument in of("ENV", final_stage()):
@@ -148,7 +179,7 @@ def test_the_image_listens_where_docker_forwards_to() -> None:
 def test_no_address_of_a_registry_or_index_is_written_down(name: str) -> None:
     hosts = re.findall(r"https?://([\w.-]+)", (ROOT / name).read_text("utf-8"))
 
-    assert set(hosts) <= {"localhost", "127.0.0.1", "s3"}
+    assert {host for host in hosts if not host.endswith(".example")} <= {"localhost", "127.0.0.1", "s3"}
 
 
 class _Health(BaseHTTPRequestHandler):
@@ -212,7 +243,8 @@ def test_every_service_is_pinned_restarted_and_watched(name: str) -> None:
     assert re.fullmatch(r"unless-stopped|on-failure:\d+", service["restart"])
     assert "healthcheck" in service or name == "api", "the api has the image's"
     declared = COMPOSE["volumes"]
-    assert all(volume.partition(":")[0] in declared for volume in service["volumes"])
+    sources = [source for source, _ in mounts(name)]
+    assert all(source in declared or (source.startswith("./") and (ROOT / source).is_dir()) for source in sources)
 
 
 def test_services_wait_for_what_they_need() -> None:
@@ -236,7 +268,29 @@ def test_our_containers_can_write_only_their_volumes(name: str) -> None:
 
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert [volume.partition(":")[2] for volume in service["volumes"]] == ["/srv/image2search/data", "/cache"]
+    targets = [target for _, target in mounts(name)]
+    assert [target for target in targets if not target.endswith(":ro")] == ["/srv/image2search/data", "/cache"]
+    assert [target for target in targets if target.endswith(":ro")] == ["/pictures:ro", "/models:ro"]
+
+
+@pytest.mark.usefixtures("_clean_environment")
+def test_a_folder_and_a_model_of_this_machine_can_be_mounted(tmp_path: Path) -> None:
+    """As docs/deploy.md says it."""
+    guide = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    blocks = [
+        block
+        for block in re.findall(r"(?s)```dotenv\n(.*?)```", guide)
+        if "PICTURES=" in block or "MODEL_FOLDER=" in block
+    ]
+    (tmp_path / ".env").write_text("".join(blocks))
+    own = dict(line.split("=", 1) for line in "".join(blocks).splitlines())
+    assert mounts("api", **own)[2:] == [("/home/me/Pictures", "/pictures:ro"), ("/home/me/models", "/models:ro")]
+
+    os.environ.update(environment_of("api", **own))
+    settings = load_settings(tmp_path / ".env")
+
+    assert (settings.storage.url, settings.index.url) == ("/pictures", "data")
+    assert settings.model.name == "/models/clip-vit-base-patch32"
 
 
 @pytest.mark.parametrize("name", ["api", "indexer"])

@@ -1,7 +1,9 @@
 """What the documents say of settings and files is so."""
 
+import hashlib
 import os
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from app.settings import Settings, load_settings, variables
 from tests.support.foreign_names import FOREIGN_PREFIXES
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ASSIGNMENT = re.compile(r"^#([A-Z][A-Z0-9_]*)=(.*)$")
@@ -92,3 +95,27 @@ def test_the_deployment_guide_speaks_of_settings_that_exist() -> None:
 
     assert named - known - compose - foreign == set()
     assert {"STORAGE_URL", "STORAGE_LINKS", "INDEX_KEEP_GENERATIONS"} <= named
+
+
+def test_the_licence_is_apache_2_word_for_word() -> None:
+    text = (ROOT / "LICENSE").read_bytes()
+
+    assert hashlib.sha256(text).hexdigest() == "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
+    assert PROJECT["license"] == "Apache-2.0"
+    assert all((ROOT / name).is_file() for name in PROJECT["license-files"])
+
+
+def test_the_notices_name_the_packages_that_are_installed_and_their_licences() -> None:
+    section = (ROOT / "THIRD_PARTY_NOTICES.md").read_text("utf-8").partition("## Packages")[2].partition("\n## ")[0]
+    rows = re.findall(
+        r"^\| (?:`(\w+)` \| )?(?!package|extra|-)([\w, -]+?)(?: \(.*?\))? \| .*\w.* \|$", section, re.MULTILINE
+    )
+    extras = PROJECT["optional-dependencies"].items()
+    needed = {("", each) for each in PROJECT["dependencies"]} | {
+        (extra, each) for extra, listed in extras if extra not in ("dev", "bench") for each in listed
+    }
+    names = {(extra, re.split(r"[\[<>=]", each)[0]) for extra, each in needed}
+
+    assert {(extra, name) for extra, listed in rows for name in listed.split(", ")} == {
+        (extra, name) for extra, name in names if name != PROJECT["name"]
+    }

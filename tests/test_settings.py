@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.errors import InvalidSettings
-from app.settings import Settings, StorageSettings, load_settings, variables
+from app.settings import ServerSettings, Settings, StorageSettings, load_settings, variables
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def test_defaults_need_no_file(env_file: Path) -> None:
     settings = load_settings(env_file)
 
     assert settings == load_settings(None) == Settings()
-    assert settings.storage.url == "file://data"
+    assert settings.storage.url == "data/demo"
     assert settings.model.name == "demo"
     assert settings.server.port == 8000
 
@@ -167,7 +167,7 @@ def test_every_variable_has_one_name_and_a_meaning() -> None:
 
     assert len({name for name, _, _ in listed}) == len(listed)
     assert all(description for _, _, description in listed)
-    assert ("STORAGE_URL", "file://data") in {(name, default) for name, default, _ in listed}
+    assert ("STORAGE_URL", "data/demo") in {(name, default) for name, default, _ in listed}
     assert "MODEL" in {name for name, _, _ in listed}
 
 
@@ -188,4 +188,85 @@ def test_allowed_hosts_that_are_no_names_are_refused(value: str) -> None:
     os.environ["ALLOWED_HOSTS"] = value
 
     with pytest.raises(InvalidSettings, match=r"ALLOWED_HOSTS.*without scheme, port and path"):
+        load_settings(None)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        *(
+            (given, given)
+            for given in ("", "https://photos.example", "http://10.0.0.7:8000", "https://a.example/my/photos")
+        ),
+        *(("https://photos.example/", "https://photos.example"), ("https://[fd00::7]/x/", "https://[fd00::7]/x")),
+    ],
+)
+def test_public_url(value: str, expected: str) -> None:
+    assert ServerSettings(public_url=value).public_url == expected
+
+
+def test_the_host_of_the_public_url_needs_no_other_setting() -> None:
+    assert "photos.example" in ServerSettings(public_url="https://photos.example:8443/search").names
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["photos.example", "ftp://photos.example", "https://", "https://a.example?b", "https://a b", "https://u@a.example",
+     "https://a.example//b", 'https://a.example/">'],
+)  # fmt: skip
+def test_a_public_url_that_is_none_is_refused(value: str) -> None:
+    os.environ["PUBLIC_URL"] = value
+
+    with pytest.raises(InvalidSettings, match=r"PUBLIC_URL.*Write it as in https://photos\.example"):
+        load_settings(None)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (" 10.0.0.7, 10.1.0.0/16,::1", "10.0.0.7,10.1.0.0/16,::1"),
+        ("10.0.0.7,*", "*"),
+        (",", ""),
+        ("", "127.0.0.1,::1"),
+    ],
+)
+def test_trusted_proxies(value: str, expected: str) -> None:
+    os.environ["FORWARDED_ALLOW_IPS"] = value
+
+    assert load_settings(None).server.forwarded_allow_ips == expected
+
+
+@pytest.mark.parametrize("value", ["proxy", "10.0.0", "10.0.0.7/8", "10.0.0.7:80", "10.0.0.*"])
+def test_proxies_that_are_no_addresses_are_refused(value: str) -> None:
+    """uvicorn would take them without a word, and no client would ever match."""
+    os.environ["FORWARDED_ALLOW_IPS"] = value
+
+    with pytest.raises(
+        InvalidSettings, match=r"FORWARDED_ALLOW_IPS.*Give addresses, such as 10\.0\.0\.7, and networks"
+    ):
+        load_settings(None)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("https://Shop.example, http://localhost:3000", "https://shop.example,http://localhost:3000"),
+        ("chrome-extension://abc", "chrome-extension://abc"),
+        ("*", "*"),
+        ("", ""),
+    ],
+)
+def test_origins(value: str, expected: str) -> None:
+    os.environ["CORS_ORIGINS"] = value
+
+    assert load_settings(None).server.cors_origins == expected
+
+
+@pytest.mark.parametrize(
+    "value", ["shop.example", "https://shop.example/", "https://shop.example/page", "null", "https://"]
+)
+def test_origins_that_are_none_are_refused(value: str) -> None:
+    os.environ["CORS_ORIGINS"] = value
+
+    with pytest.raises(InvalidSettings, match=r"CORS_ORIGINS.*as in https://shop\.example"):
         load_settings(None)

@@ -10,7 +10,7 @@ import random
 import time
 from dataclasses import replace
 from enum import Enum
-from typing import Literal
+from typing import Literal, Protocol
 
 from app.catalog import layout
 from app.catalog.backend import Backend
@@ -161,7 +161,7 @@ class Catalog:
         """The changes that still apply to `current`. Vectors that a lost attempt wrote for others are withdrawn."""
         if current is None:
             return changes
-        _check_model(current.pointer, model)
+        check_model(current.pointer, model)
         rebased = rebase(changes, since, current)
         if rebased.given_up:
             self._backend.withdraw(current, rebased.given_up)
@@ -259,17 +259,29 @@ class Catalog:
                 self._store.delete(key)
 
 
-def mismatch_message(indexed: ModelIdentity, loaded: ModelIdentity) -> str:
-    return (
-        f"The index was made by {indexed.name} ({indexed.fingerprint}), the loaded model is {loaded.name} "
-        f"({loaded.fingerprint}): their vectors can't be compared. Set MODEL back, or make a new index with "
-        f"`image2search index --rebuild`."
-    )
+class NamedModel(Protocol):
+    """A model that is told from others without being loaded."""
+
+    @property
+    def name(self) -> str:
+        """As `ModelIdentity.name`."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """As `ModelIdentity.fingerprint`."""
+        ...
 
 
-def _check_model(pointer: Pointer, model: ModelIdentity) -> None:
-    if pointer.model.fingerprint != model.fingerprint:
-        raise IndexMismatch(mismatch_message(pointer.model, model))
+def check_model(pointer: Pointer, model: NamedModel) -> None:
+    """Raise IndexMismatch unless `model` has made the index."""
+    indexed = pointer.model
+    if indexed.fingerprint != model.fingerprint:
+        raise IndexMismatch(
+            f"The index was made by {indexed.name} ({indexed.fingerprint}), and MODEL names {model.name} "
+            f"({model.fingerprint}): their vectors can't be compared. Set MODEL back, or make a new index with "
+            f"`image2search index --rebuild`."
+        )
 
 
 def _finished(snapshot: Snapshot) -> Snapshot:

@@ -5,13 +5,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from app.catalog.catalog import Catalog, mismatch_message
+from app.catalog.catalog import Catalog, NamedModel, check_model
 from app.catalog.layout import generation_number
 from app.catalog.pointer import Pointer
 from app.catalog.snapshot import Snapshot
 from app.catalog.view import View
-from app.errors import AppError, IndexCorrupt, IndexMismatch, IndexNotReady
-from app.types import ModelIdentity
+from app.errors import AppError, IndexCorrupt, IndexNotReady
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +24,7 @@ class LiveCatalog:
     """Holds one snapshot and replaces it as a whole. Any thread may read `current` at any time."""
 
     def __init__(
-        self, catalog: Catalog, model: ModelIdentity, before_swap: Callable[[View], None] = lambda _: None
+        self, catalog: Catalog, model: NamedModel, before_swap: Callable[[View], None] = lambda _: None
     ) -> None:
         """`before_swap` prepares what searches of a newly loaded state need, before it is served."""
         self._catalog = catalog
@@ -63,17 +62,13 @@ class LiveCatalog:
         elif self._snapshot is not None and pointer.token == self._snapshot.pointer.token:
             self._problem = None
         elif not self._is_known_damage(pointer):
-            self._check_model(pointer)
+            check_model(pointer, self._model)
             self._swap(self._load(pointer))
 
     def _is_known_damage(self, pointer: Pointer) -> bool:
         """Whether these files were found damaged a moment ago. They may be large, so not every poll reads them."""
         token, until = self._damaged
         return pointer.token == token and time.monotonic() < until
-
-    def _check_model(self, pointer: Pointer) -> None:
-        if pointer.model.fingerprint != self._model.fingerprint:
-            raise IndexMismatch(mismatch_message(pointer.model, self._model))
 
     def _load(self, pointer: Pointer) -> Snapshot | None:
         try:
@@ -85,7 +80,7 @@ class LiveCatalog:
     def _swap(self, newest: Snapshot | None) -> None:
         if newest is None:
             return
-        self._check_model(newest.pointer)
+        check_model(newest.pointer, self._model)
         pointer = newest.pointer
         if self._snapshot is not None and _starts_from_nothing(pointer, self._snapshot.pointer):
             self._report(

@@ -1,38 +1,40 @@
 """The demo: sample pictures, the demo model, storage and index in a folder; what `.env` says of these is ignored."""
 
 import os
-import subprocess
+import shlex
+import shutil
 import sys
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from app.bootstrap import open_catalog, open_store
 from app.cli.serving import run_service
-from app.errors import AppError
+from app.indexing.foreground import run_indexer
 from app.library.filling import put_pictures
 from app.models.calibration import SAMPLES
-from app.models.checkpoint import find_checkpoint
-from app.settings import Settings, environment_of
+from app.models.checkpoint import DEMO_MODEL, find_checkpoint
+from app.settings import Settings, StorageSettings, environment_of
 from app.storage.base import ObjectStore
+from app.storage.urls import folder_of_url
 
-DEMO_FOLDER = Path("data/demo")
-STORAGE_URL = f"file://{DEMO_FOLDER}"
-MODEL = "demo"
+STORAGE_URL = str(StorageSettings.model_fields["url"].default)
+"""The default, so that every command finds the demo's pictures while nothing else is set."""
 
 TRY = """
-[bold]image2search is ready.[/] Three things to try:
+[bold]image2search is ready.[/] Three things to try in another terminal:
 
-  [dim]# describe a picture[/]
-  curl -s {address}/api/v1/search/text -H 'Content-Type: application/json' -d '{{"query": "a red car at night"}}'
+  [dim]# describe a picture; "yellow in the food folder" looks in that folder[/]
+  {search} "a red car at night"
   [dim]# show one[/]
-  curl -s {address}/api/v1/search/image -F file=@{picture} -F k=3
-  [dim]# look inside a folder; pointing at it in the query does the same: "yellow in the food folder"[/]
-  curl -s {address}/api/v1/search/text -H 'Content-Type: application/json' -d '{{"query": "yellow", "folder": "food"}}'
+  {search} {picture} -k 3
+  [dim]# the same over HTTP[/]
+  curl -s {address}/api/v1/search/text -H 'Content-Type: application/json' -d '{query}' | python3 -m json.tool
 
 Docs: {address}/docs   [dim](Ctrl-C ends the demo)[/]
 """
+
+QUERY = '{"query": "a red car at night", "k": 1}'
 
 
 def demo_settings(settings: Settings) -> Settings:
@@ -40,32 +42,41 @@ def demo_settings(settings: Settings) -> Settings:
     return settings.model_copy(
         update={
             "storage": settings.storage.model_copy(update={"url": STORAGE_URL}),
-            "model": settings.model.model_copy(update={"name": MODEL}),
+            "model": settings.model.model_copy(update={"name": DEMO_MODEL}),
             "vector": settings.vector.model_copy(update={"store": "faiss"}),
             "index": settings.index.model_copy(update={"url": ""}),
         }
     )
 
 
-def run_demo(settings: Settings, console: Console) -> None:
-    """Fill the store, index what is new with a progress bar, and serve until interrupted. Raises AppError."""
-    settings = demo_settings(settings)
-    DEMO_FOLDER.mkdir(parents=True, exist_ok=True)
+def run_demo(own: Settings, console: Console) -> None:
+    """Fill the store, index what is new with a progress bar, and serve until interrupted.
+
+    Raises AppError; CalledProcessError and KeyboardInterrupt as `run_indexer`.
+    """
+    settings = demo_settings(own)
+    folder_of_url(STORAGE_URL).mkdir(parents=True, exist_ok=True)
     store = open_store(settings.storage)
     put_pictures(store, SAMPLES)
-    code = subprocess.run(  # noqa: S603 - our own program
-        [sys.executable, "-m", "indexer", *_index_options(settings, store)],
-        env={**os.environ, **environment_of(settings)},
-        check=False,
-    ).returncode
-    if code:
-        raise AppError("The sample pictures could not be indexed; the reason stands above.")
-    picture = os.path.relpath(min(SAMPLES.glob("animals/*.jpg")))
+    run_indexer(settings, *_index_options(settings, store))
+    picture = escape(shlex.quote(os.path.relpath(min(SAMPLES.glob("animals/*.jpg")))))
+    search = _search_command(own, settings)
 
     def announce(address: str) -> None:
-        console.print(TRY.format(address=address, picture=escape(picture)), highlight=False, soft_wrap=True)
+        told = TRY.format(address=address, picture=picture, search=escape(search), query=QUERY)
+        console.print(told, highlight=False, soft_wrap=True)
 
     run_service(settings, announce)
+
+
+def _search_command(own: Settings, settings: Settings) -> str:
+    """As a person types it here, with the demo's settings where their own differ."""
+    program = "image2search" if shutil.which("image2search") else os.path.relpath(sys.argv[0])
+    others = environment_of(own)
+    demos = [
+        f"{name}={shlex.quote(value)}" for name, value in environment_of(settings).items() if others[name] != value
+    ]
+    return " ".join([*demos, shlex.quote(program), "search"])
 
 
 def _index_options(settings: Settings, store: ObjectStore) -> list[str]:

@@ -1,20 +1,20 @@
 """`image2search`: the service, the indexer, a search and the demo from the command line."""
 
+import importlib.metadata
+import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from subprocess import CalledProcessError
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from app.errors import AppError
-from app.printable import printable
+from app.errors import AppError, InvalidInput
+from app.printable import PrintableFormatter, printable
 from app.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    from app.search.folders import FolderChoice
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Find your pictures by describing or showing one.")
 console = Console()
@@ -28,6 +28,23 @@ def main() -> None:
     except AppError as error:
         problems.print(Text("Error:", "red"), Text(printable(str(error))), soft_wrap=True)
         sys.exit(1)
+    except CalledProcessError as error:  # the indexer, which has said what was wrong
+        sys.exit(error.returncode if error.returncode > 0 else 1)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"image2search {importlib.metadata.version('image2search')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Find your pictures by describing or showing one."""
 
 
 @app.command()
@@ -48,26 +65,41 @@ def index(context: typer.Context) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "indexer", *context.args])  # noqa: S606 - our own program
 
 
-@app.command()
+@app.command(context_settings={"token_normalize_func": lambda name: name.replace("_", "-")})
 def search(
-    query: Annotated[str, typer.Argument(help="What the picture shows, or the path of a picture to find its likes.")],
-    k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many results.")] = 5,
-    folder: Annotated[str, typer.Option(help="Only in or below this folder.")] = "",
+    *,
+    query: Annotated[
+        str | None, typer.Argument(help="What the picture shows, or the path of a picture to find its likes.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(metavar="QUERY", help="The query, as an option.")] = None,
+    images_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Search this folder of pictures, not STORAGE_URL. Its index is made and kept up to date by itself, in "
+            "your cache folder.",
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", "--top-k", min=1, max=100, help="How many results.")] = 5,
+    folder: Annotated[str, typer.Option(help="Only in or below this folder of the pictures.")] = "",
     auto_folder: Annotated[
         bool,
         typer.Option(help="Search only in the folder that the query points at, as in 'dogs in the nature folder'."),
     ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    print0: Annotated[bool, typer.Option("--print0", help="Print the paths alone, for xargs -0.")] = False,
 ) -> None:
     """Search from the terminal, without a running service."""
-    from app.cli.serving import search_once
+    if (query is None) == (prompt is None):
+        raise InvalidInput('Say once what to look for, as in: image2search search "a red car".')
+    if as_json and print0:
+        raise InvalidInput("--json and --print0 exclude each other. Give one of them.")
+    _log_warnings()
+    from app.cli import search as searching
 
-    answer = search_once(load_settings(), query, k, folder, auto_folder=auto_folder)
-    if answer.folder and answer.folder.source == "detected":
-        console.print(Text(printable(_what_was_searched(answer.folder))), soft_wrap=True)
-    table = Table("score", "picture", box=None)
-    for hit in answer.hits:
-        table.add_row(f"{hit.score:.3f}", Text(printable(hit.uri), overflow="fold"))
-    console.print(table)
+    write = searching.write_json if as_json else searching.write_paths if print0 else searching.write_lines
+    request = searching.Request(query or prompt or "", k, folder, auto_folder, images_dir)
+    searching.search(request, write, tell=_tell)
 
 
 @app.command()
@@ -80,14 +112,19 @@ def demo(
     run_demo(_at(load_settings(), None, port), console)
 
 
-def _what_was_searched(folder: "FolderChoice") -> str:
-    return (
-        f"Searched {' and '.join(folder.paths)} for '{folder.embedded_text}': the query points at that folder with "
-        f"'{' '.join(folder.words)}'. --no-auto-folder searches everywhere."
-    )
+def _tell(sentence: str) -> None:
+    problems.print(Text(printable(sentence)), soft_wrap=True)
+
+
+def _log_warnings() -> None:
+    """Warnings to stderr. Why there is no index to search is the command's error, so it is not shown as well."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("Warning: %(message)s"))
+    handler.addFilter(lambda record: record.name != "app.catalog.live")
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def _at(settings: Settings, host: str | None, port: int | None) -> Settings:
     """The settings with the address that the command line gives."""
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    given: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     return settings.model_copy(update={"server": settings.server.model_copy(update=given)})

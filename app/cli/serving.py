@@ -1,6 +1,5 @@
-"""Runs the services in this process: over HTTP until a signal comes, or for one search."""
+"""Runs the service in this process, over HTTP until a signal comes."""
 
-import asyncio
 import logging
 import os
 import signal
@@ -8,22 +7,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import uvicorn
-from pydantic import ValidationError
 
-from app.bootstrap import build, running
-from app.encoder.encoder import PictureFile, Text
-from app.errors import InvalidInput, InvalidSettings
-from app.http.problems import validation_entries, validation_sentence
+from app.bootstrap import Parts, build, check_index
+from app.errors import AppError, IndexMismatch, InvalidSettings
 from app.http.server import server_config
 from app.main import create_app
-from app.search.schemas import TextSearch
-from app.search.service import Query, SearchAnswer
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
+
+CHECK_S = 5.0
+"""How long a start waits for the storage to say which model has made the index."""
 
 GRACE_S = 0.5
 """How long threads get to end after the service has stopped."""
@@ -50,16 +46,32 @@ def run_service(settings: Settings, announce: Callable[[str], None]) -> None:
 
     Raises InvalidSettings when the service can't listen on the address, ModelUnavailable.
     """
-    listener = _listen(settings.server.host, settings.server.port)
-    host, port = listener.getsockname()[:2]
-    address = f"http://{'localhost' if host in EVERYWHERE_AND_HERE else host}:{port}"
-    parts = build(settings)
-    parts.model.embedder  # noqa: B018 - a model that can't be loaded ends here, before the server starts
-    app = create_app(settings, parts)
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, lambda *_: None)  # uvicorn raises it again after its orderly end
-    _AnnouncingServer(server_config(app), announce, address).run(sockets=[listener])
+    with _listen(settings.server.host, settings.server.port) as listener:
+        host, port = listener.getsockname()[:2]
+        address = f"http://{'localhost' if host in EVERYWHERE_AND_HERE else host}:{port}"
+        parts = build(settings)
+        check = threading.Thread(target=_warn_of_another_model, args=[parts], daemon=True)
+        check.start()
+        check.join(CHECK_S)
+        parts.model.embedder  # noqa: B018 - a model that can't be loaded ends here, before the server starts
+        app = create_app(settings, parts)
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(stop, lambda *_: None)  # uvicorn raises it again after its orderly end
+        _AnnouncingServer(server_config(app), announce, address).run(sockets=[listener])
     leave_calls_behind()
+
+
+def _warn_of_another_model(parts: Parts) -> None:
+    """Say at once that searches will be refused: loading a model may take a minute. A rebuild can still be asked for.
+
+    Other problems are left to the watch on the index.
+    """
+    try:
+        check_index(parts)
+    except IndexMismatch as error:
+        log.warning("Searches will be refused. %s", error)
+    except AppError as error:
+        log.debug("the index can't be compared with the model: %s", error)
 
 
 def leave_calls_behind() -> None:
@@ -72,39 +84,6 @@ def leave_calls_behind() -> None:
         log.warning("Stopped without the answers to %d calls that were still going on.", left)
         logging.shutdown()
         os._exit(0)
-
-
-def search_once(settings: Settings, text_or_path: str, k: int, folder: str, *, auto_folder: bool) -> SearchAnswer:
-    """What `/search/text` answers to a text, or `/search/image` to a picture file, where there is one of that path.
-
-    Raises AppError.
-    """
-    if _is_file(text_or_path):
-        query = Query((PictureFile(Path(text_or_path).read_bytes()),), k, folder=folder)
-    else:
-        asked = _checked(query=text_or_path, k=k, folder=folder, auto_folder=auto_folder)
-        query = Query((Text(asked.query),), k, folder=folder, auto_folder=asked.auto_folder)
-
-    async def search() -> SearchAnswer:
-        async with running(build(settings)) as state:
-            return await state["search"].search(query, state["current_view"]())
-
-    return asyncio.run(search())
-
-
-def _is_file(text_or_path: str) -> bool:
-    try:
-        return Path(text_or_path).is_file()
-    except OSError:  # A long text is too long for a path.
-        return False
-
-
-def _checked(**fields: object) -> TextSearch:
-    """The fields, within the limits of `/search/text`. Raises InvalidInput."""
-    try:
-        return TextSearch.model_validate(fields)
-    except ValidationError as error:
-        raise InvalidInput(validation_sentence(validation_entries(error.errors()))) from error
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -39,6 +39,7 @@ from app.search.schemas import QueryText
 from app.search.service import Query, SearchService
 from app.types import Hit
 
+DEFAULT_K = 5
 MAX_K = 1000
 
 _KEPT_STATUSES = (404, 408, 413, 503)
@@ -97,7 +98,7 @@ class V2Search(BaseModel):
     )
 
     query: QueryText
-    k: K = 5
+    k: K = DEFAULT_K
     folder: str | None = ""
 
 
@@ -129,13 +130,13 @@ async def search_by_image(
     view: ViewSource,
     file: Annotated[UploadFile, File(description="a picture")],
     k_of_query: Annotated[int | None, InQuery(alias="k", ge=1, le=MAX_K, examples=[5])] = None,
-    k_of_form: Annotated[int | None, Form(alias="k", ge=1, le=MAX_K, examples=[5])] = None,
+    k_of_form: Annotated[int, Form(alias="k", ge=1, le=MAX_K, examples=[5])] = DEFAULT_K,
     folder_of_query: Annotated[str, InQuery(alias="folder", examples=[""])] = "",
     folder_of_form: Annotated[str, Form(alias="folder", examples=[""])] = "",
 ) -> list[V2Result]:
     """Find pictures that look like the one sent."""
     folder = folder_of_query or folder_of_form
-    query = Query((PictureFile(file.file),), k_of_query or k_of_form or 5, folder=folder)
+    query = Query((PictureFile(file.file),), k_of_query or k_of_form, folder=folder)
     return await _results(query, request, search, view)
 
 

@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -112,6 +112,14 @@ class MicroBatcher:
         vector = await self._submit(self._texts, text)
         self.text_cache.put(text, vector)
         return vector
+
+    async def warm_up(self, batches: Iterable[Sequence[str]]) -> None:
+        """Embed these texts, one batch after the other, and forget the vectors. Requests wait for one batch at most.
+
+        The model makes some of its kernels when it first sees a batch of that size.
+        """
+        for batch in batches:
+            await asyncio.gather(*(self._submit(self._texts, text) for text in batch), return_exceptions=True)
 
     async def embed_image(self, image: Image.Image) -> Vectors:
         """(D,) float32, unit length, of an RGB picture. Raises as `embed_text`."""

@@ -4,8 +4,10 @@ A term is a text, a picture file, an indexed picture or a vector. Files are deco
 threads of their own, so that no other term waits for them; texts and pictures then share the model's forward passes.
 """
 
+import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, Final, TypeAlias
 
 import numpy as np
 
@@ -52,6 +54,10 @@ class RawVector:
     vector: Vectors
 
 
+WARM_UP_COUNTS: Final = (*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32)
+WARM_UP_WORDS: Final = (6, 10, 14, 18, 22)
+"""With the marks for begin and end: 8 to 24 tokens. Few people type more."""
+
 Term: TypeAlias = Text | PictureFile | IndexedPicture | RawVector
 
 
@@ -77,17 +83,24 @@ class Encoder:
         self._decoding = decoding
         self._decoders = decoders
         self._batcher = MicroBatcher(embedder, batch)
+        self._max_size = batch.max_size
+        self._warming: asyncio.Task[None] | None = None
 
     @property
     def text_cache(self) -> TextCache:
         return self._batcher.text_cache
 
-    async def start(self) -> None:
-        """Accept terms from now on."""
+    async def start(self, *, warm_up: bool = False) -> None:
+        """Accept terms from now on. With `warm_up` an int8 model makes its kernels now, and not during requests."""
         await self._batcher.start()
+        if warm_up and self.identity.precision == "int8":
+            self._warming = asyncio.create_task(self._batcher.warm_up(warm_up_texts(self._max_size)), name="warm-up")
 
     async def stop(self) -> None:
         """Answer the accepted terms and refuse new ones."""
+        if self._warming is not None:
+            self._warming.cancel()
+            await asyncio.wait([self._warming])
         await self._batcher.stop()
 
     async def encode(self, term: Term, view: View) -> Vectors:
@@ -116,6 +129,13 @@ class Encoder:
                 f"{self.identity.dimension} numbers: send as many."
             )
         return unit(vector)
+
+
+def warm_up_texts(max_size: int) -> Iterator[list[str]]:
+    """Batches of texts in the usual shapes of int8 passes (`app.models.openvino.towers.COUNTS` and `LENGTHS`)."""
+    for count in WARM_UP_COUNTS:
+        if count <= max_size:
+            yield from (["a " * words] * count for words in WARM_UP_WORDS)
 
 
 def unit(vector: Vectors) -> Vectors:

@@ -58,7 +58,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe(app: FastAPI) -> None:
-    """Add the schema of problem documents to the app's OpenAPI document."""
+    """Make the app's OpenAPI document say what FastAPI's own leaves out."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -66,6 +66,7 @@ def describe(app: FastAPI) -> None:
             schemas = schema["components"]["schemas"]
             schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             _drop_default_422(schema)
+            _mark_files(schemas)
             app.openapi_schema = schema
         return app.openapi_schema
 
@@ -80,3 +81,11 @@ def _drop_default_422(schema: dict[str, Any]) -> None:
                 del operation["responses"]["422"]
     for name in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(name, None)
+
+
+def _mark_files(schemas: dict[str, dict[str, Any]]) -> None:
+    """Say that a field is a file in the words of OpenAPI 3.0 too: many generators of clients know no others."""
+    for schema in schemas.values():
+        for field in schema.get("properties", {}).values():
+            if "contentMediaType" in field:
+                field["format"] = "binary"

@@ -5,6 +5,7 @@ The text of a 5xx is written here, not where the error was raised: a client must
 
 import json
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -46,7 +47,6 @@ _NO_FILE = (
     "that Content-Type names."
 )
 _SEND_OBJECT = "Send a JSON object with the header Content-Type: application/json"
-_BAD_JSON = f"The body can't be read: it is not UTF-8, or it is nested too deeply. {_SEND_OBJECT}, in UTF-8."
 _BAD_FORM = "Let the HTTP client write the form and its boundary: curl -F file=@picture.jpg"
 
 TABLE: Mapping[type[errors.AppError], Kind] = {
@@ -169,12 +169,12 @@ def validation_sentence(entries: list[dict[str, Any]]) -> str:
 def http_sentence(request: Request, error: HTTPException) -> str:
     """The text of an error of the framework, with what to do."""
     if error.status_code == HTTPStatus.BAD_REQUEST:
-        return _unreadable_body(request, str(error.detail))
+        return _unreadable_body(request, error)
     if error.detail != HTTPStatus(error.status_code).phrase:
         return str(error.detail)
     match error.status_code:
         case HTTPStatus.NOT_FOUND:
-            return f"There is nothing at {request.url.path}. /docs lists what there is."
+            return f"There is nothing at {request.url.path}. {request.scope['root_path']}/docs lists what there is."
         case HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = (error.headers or {}).get("Allow", "other methods")
             return f"{request.url.path} does not take {request.method}, but {allowed}."
@@ -182,12 +182,27 @@ def http_sentence(request: Request, error: HTTPException) -> str:
             return str(error.detail)
 
 
-def _unreadable_body(request: Request, detail: str) -> str:
+def _unreadable_body(request: Request, error: HTTPException) -> str:
     if not request.headers.get("content-type", "").lower().startswith("multipart/"):
-        return _BAD_JSON
+        return _unreadable_json(error.__cause__)
+    detail = str(error.detail)
     if "exceeded maximum size" in detail:  # of text, which a part without a filename is
         return f"{detail.rstrip('.')}. {_SEND_FILE}."
     return f"The form can't be read: {detail.rstrip('.')}. {_BAD_FORM}."
+
+
+def _unreadable_json(reason: BaseException | None) -> str:
+    """What Python's `json` says of a body that is no broken JSON, which is a 422."""
+    match reason:
+        case UnicodeDecodeError():
+            return f"The body can't be read: it is not UTF-8. {_SEND_OBJECT}, in UTF-8."
+        case RecursionError():
+            return f"The body can't be read: it is nested too deeply. {_SEND_OBJECT}, in UTF-8."
+        case ValueError():
+            digits = f"{sys.get_int_max_str_digits():,} digits"
+            return f"A whole number in the body has more than {digits}. Send one that its field takes."
+        case _:
+            return f"The body can't be read. {_SEND_OBJECT}, in UTF-8."
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -27,9 +27,8 @@ ViewSource = Annotated[Callable[[], View], Depends(view_source)]
 async def takes_json_or_nothing(request: Request) -> None:
     """A dependency of routes that change something: refuses requests that a page of another site can send.
 
-    A browser lets such a page send JSON only where the service allows it before (CORS), which this one never does.
-    Without a body or Content-Type it sends the request unasked. So only other clients, and our own pages, may leave
-    both out.
+    A browser lets such a page send JSON only where `CORS_ORIGINS` names the page's origin. Without a body or
+    Content-Type it sends the request unasked. So only other clients, and our own pages, may leave both out.
     """
     await takes("application/json", "")(request)
     if "content-type" not in request.headers and _is_from_other_site(request):
@@ -42,7 +41,7 @@ def _is_from_other_site(request: Request) -> bool:
     if relation is not None:
         return relation not in ("same-origin", "none")
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    return origin is not None and urlsplit(origin).netloc not in request.headers.getlist("host")
 
 
 def takes(*content_types: str) -> Callable[[Request], Awaitable[None]]:

@@ -145,6 +145,7 @@ def server_config(app: ASGIApp, **options: Any) -> uvicorn.Config:
     """uvicorn's options for the service. `options` replace them."""
     ours: dict[str, Any] = {
         "http": LimitedProtocol,
+        "proxy_headers": False,  # middleware/public_address.py believes the proxies that our settings name
         "ws": "none",  # there are no WebSockets here, and a half-sent handshake would be another thing to limit
         "log_config": None,
         "access_log": False,

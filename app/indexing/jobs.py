@@ -1,7 +1,8 @@
 """Index runs that the service starts: `python -m indexer`, one at a time, each in its own process.
 
 The indexer prints the messages of `app.indexing.messages`. If it ends without an error message, the last line of its
-standard error says what went wrong.
+standard error says what went wrong. A job is over with its report. The process may go on to fit faster arithmetic for
+later runs; the next job or the end of the service ends it.
 """
 
 import asyncio
@@ -92,7 +93,7 @@ class IndexJobs:
         job = Job(uuid.uuid4().hex)
         self._remember(job)
         options = [*(["--rebuild"] if rebuild else []), *(["--allow-shrink"] if allow_shrink else [])]
-        self._task = asyncio.create_task(self._run(job, options), name=f"index job {job.id}")
+        self._task = asyncio.create_task(self._run(job, options, self._task), name=f"index job {job.id}")
         return job
 
     def get(self, job_id: str) -> Job:
@@ -107,30 +108,43 @@ class IndexJobs:
         self._stopping = True
         if self._task is None or self._task.done():
             return
-        self._terminate()
+        self._terminate(self._is_idle())
         done, _ = await asyncio.wait([self._task], timeout=STOP_TIMEOUT_S)
         if not done and self._process is not None:
             log.error("The index run did not stop within %s s and is killed.", STOP_TIMEOUT_S)
             self._process.kill()
             await self._task
 
-    def _terminate(self) -> None:
+    def _is_idle(self) -> bool:
+        """Whether all jobs are over."""
+        return all(job.is_over for job in self._jobs.values())
+
+    def _terminate(self, kill: bool = False) -> None:
+        """Ask the indexer to stop, or `kill` it."""
         if self._process is not None and self._process.returncode is None:
-            self._process.terminate()
+            (self._process.kill if kill else self._process.terminate)()
 
     def _remember(self, job: Job) -> None:
         self._jobs[job.id] = job
         while len(self._jobs) > HISTORY:
             del self._jobs[next(iter(self._jobs))]
 
-    async def _run(self, job: Job, options: list[str]) -> None:
+    async def _run(self, job: Job, options: list[str], before: "asyncio.Task[None] | None") -> None:
         error: str | None = "The run was lost. The service's log says why."
         try:
+            if before is not None and not before.done():
+                self._terminate(kill=True)
+                await asyncio.wait([before])
             error = await self._follow_started(job, options)
-            await self._after_run(job)
+            await self._finish(job, error)
         finally:
-            job.finish(error)
-            log.info("Index job %s %s.", job.id, job.state)
+            _end(job, error)
+
+    async def _finish(self, job: Job, error: str | None) -> None:
+        """What comes after a run, unless its report has come before its end."""
+        if not job.is_over:
+            await self._after_run(job)
+            _end(job, error)
 
     async def _after_run(self, job: Job) -> None:
         """An error after the run (reload, notification) does not change the run's result."""
@@ -165,26 +179,32 @@ class IndexJobs:
             self._terminate()
         assert process.stdout is not None
         assert process.stderr is not None
-        error, last_line = await asyncio.gather(_follow_messages(process.stdout, job), _last_line(process.stderr))
+        error, last_line = await asyncio.gather(self._follow_messages(process.stdout, job), _last_line(process.stderr))
         code = await process.wait()
         self._process = None
         if code == 0:
             return None
         return error or last_line or f"The indexer ended with exit code {code} and no message."
 
+    async def _follow_messages(self, stdout: asyncio.StreamReader, job: Job) -> str | None:
+        """Keep the job up to date until the indexer closes its output. Returns the error that it named."""
+        error = None
+        async for line in _lines(stdout):
+            match parse_line(line):
+                case Report() as report:
+                    job.report = report
+                    await self._finish(job, None)
+                case PhaseProgress() as progress:
+                    job.progress = progress
+                case RunError(message=message):
+                    error = message
+        return error
 
-async def _follow_messages(stdout: asyncio.StreamReader, job: Job) -> str | None:
-    """Keep the job up to date until the indexer closes its output. Returns the error that it named."""
-    error = None
-    async for line in _lines(stdout):
-        match parse_line(line):
-            case Report() as report:
-                job.report = report
-            case PhaseProgress() as progress:
-                job.progress = progress
-            case RunError(message=message):
-                error = message
-    return error
+
+def _end(job: Job, error: str | None) -> None:
+    if not job.is_over:
+        job.finish(error)
+        log.info("Index job %s %s.", job.id, job.state)
 
 
 async def _last_line(stderr: asyncio.StreamReader) -> str:

@@ -126,6 +126,11 @@ def parse_line(line: bytes) -> Message | None:
     return None
 
 
+def parse_report(document: bytes) -> Report:
+    """What `Report.to_json` wrote. Raises ValueError, TypeError for anything else."""
+    return _report(orjson.loads(document))
+
+
 def _report(fields: dict[str, Any]) -> Report:
     """Raises TypeError when an entry of `skipped`, `failed` or `damaged` is incomplete."""
     names = ("skipped", "failed", "damaged")

@@ -7,7 +7,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from app.errors import InvalidInput, ObjectArchived, ObjectNotFound, StorageUnavailable, Unavailable
+from app.errors import InvalidInput, ObjectArchived, ObjectNotFound, ObjectTooLarge, StorageUnavailable, Unavailable
 from app.pictures.decoding import Picture, ReadPicture
 from app.pictures.formats import UNKNOWN, format_of, is_picture_name, other_kind
 from app.settings import ImageSettings
@@ -70,7 +70,7 @@ class Reader:
     def fetch(self, info: ObjectInfo) -> StoredObject | Skip | Gone | Failure:
         """Download one object. Where the name does not say that it is a picture, its first bytes must."""
         try:
-            return self._other_kind(info) or self._store.get(info.key)
+            return self._other_kind(info) or self._store.get(info.key, max_bytes=self._limits.max_bytes)
         except ObjectNotFound:
             return Gone(info.key)
         except ObjectArchived as error:
@@ -79,8 +79,9 @@ class Reader:
             return Failure(info.key, str(error))
         except MemoryError:
             return _too_little_memory(info)
-        except InvalidInput as error:
-            return Skip(info.key, info.etag, str(error))
+        except InvalidInput as error:  # too large: it has grown since it was listed
+            hint = " IMAGE_MAX_BYTES allows no more." if isinstance(error, ObjectTooLarge) else ""
+            return Skip(info.key, info.etag, f"{error}{hint}")
 
     def _other_kind(self, info: ObjectInfo) -> Skip | None:
         """The outcome for an object that is no picture by its first bytes, where its name says nothing."""

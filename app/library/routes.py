@@ -20,6 +20,9 @@ SAFE_HEADERS = {
 }
 """A picture is shown as a picture and can't run code. Caches ask again each time, which costs a 304."""
 
+THUMBNAIL_HEADERS = {**SAFE_HEADERS, "Cache-Control": "private, max-age=300"}
+"""A page of results that is shown again within minutes asks for none of its thumbnails."""
+
 
 async def _library(request: Request) -> Library:
     return cast(Library, request.state.library)
@@ -87,7 +90,7 @@ async def original(image_id: str, request: Request, library: Pictures, view: Vie
 async def thumbnail(image_id: str, request: Request, library: Pictures, view: ViewSource) -> Response:
     """A small WebP copy, at most 256 pixels on its longer side."""
     record = view().record(image_id)
-    headers = {**SAFE_HEADERS, "ETag": f'"{record.etag}-thumbnail"'}
+    headers = {**THUMBNAIL_HEADERS, "ETag": f'"{record.etag}-thumbnail"'}
     if unchanged := not_modified(request, headers["ETag"], headers):
         return unchanged
     return Response(await library.thumbnail(record), headers=headers, media_type="image/webp")

@@ -8,11 +8,11 @@ import logging
 from functools import partial
 
 from app.catalog.layout import THUMBNAIL_PREFIX
-from app.errors import ImageNotFound, InvalidInput, ObjectNotFound, StorageUnavailable
+from app.errors import ImageNotFound, InvalidInput, ObjectNotFound, ObjectTooLarge, StorageUnavailable
 from app.pictures.processes import Decoders, InThisProcess
 from app.pictures.resized import resized_copy, source_etag_of
 from app.settings import ImageSettings
-from app.storage.base import ObjectStore
+from app.storage.base import ObjectStore, StoredObject
 from app.types import ImageRecord
 
 log = logging.getLogger(__name__)
@@ -51,8 +51,7 @@ class Thumbnails:
 
     def make(self, record: ImageRecord) -> bytes:
         """A thumbnail of the picture as it is in the bucket. Raises ObjectNotFound, ImageNotFound, Unavailable."""
-        self._check_size(record.object_key)
-        original = self._store.get(record.object_key)
+        original = self._original(record.object_key)
         copy = partial(resized_copy, max_side=MAX_SIDE, source_etag=original.etag)
         try:
             data = self._decoders.run(copy, original.data, self._images)
@@ -61,13 +60,14 @@ class Thumbnails:
         self._keep(record.image_id, data)
         return data
 
-    def _check_size(self, key: str) -> None:
+    def _original(self, key: str) -> StoredObject:
         """Raises ImageNotFound when the object has grown beyond the limit since it was indexed."""
-        if self._store.get_range(key, self._images.max_bytes, 1):
+        try:
+            return self._store.get(key, max_bytes=self._images.max_bytes)
+        except ObjectTooLarge as error:
             raise ImageNotFound(
-                f"The picture {key} can't be read any more: it has grown, and has more than "
-                f"IMAGE_MAX_BYTES={self._images.max_bytes:,} bytes now."
-            )
+                f"The picture {key} can't be read any more: it has grown. {error} IMAGE_MAX_BYTES allows no more."
+            ) from error
 
     def _keep(self, image_id: str, data: bytes) -> None:
         """A bucket that can't be written to costs the work again next time, nothing else."""

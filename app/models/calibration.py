@@ -1,10 +1,15 @@
 """The pictures and texts that 8-bit arithmetic is fitted to and compared on."""
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
+
+from PIL import Image
+
+from app.pictures.decoding import ReadPicture
+from app.settings import ImageSettings
 
 SAMPLES: Final = Path(__file__).parents[2] / "samples"
 """The pictures that are part of the repository."""
@@ -26,20 +31,29 @@ _WORDINGS: Final = (
 
 @dataclass(frozen=True)
 class Calibration:
-    """Picture files to fit 8-bit arithmetic to."""
+    """Pictures to fit 8-bit arithmetic to."""
 
     source: str
     """Where they come from, as people read it: "fitted to the sample pictures"."""
     own: bool
     """Whether they are the user's own pictures. A fitting to these replaces one to the sample pictures."""
-    files: Callable[[], Iterable[bytes]]
-    """Reads the files when they are needed, at most MOST_PICTURES."""
+    pictures: Callable[[ReadPicture], Iterable[Image.Image | None]]
+    """Reads them as the model does when they are needed, at most MOST_PICTURES. Files that can't be read are left out.
+    None comes while the next one is being read: time to check for a stop."""
 
 
 def sample_calibration() -> Calibration | None:
     """The sample pictures of the repository. None when the program was installed without them."""
     paths = spread(sorted(SAMPLES.rglob("*.jpg")), MOST_PICTURES)
-    return Calibration("the sample pictures", False, lambda: map(Path.read_bytes, paths)) if paths else None
+    if not paths:
+        return None
+
+    def pictures(read: ReadPicture) -> Iterator[Image.Image]:
+        limits = ImageSettings()
+        for path in paths:
+            yield read(path.read_bytes(), limits).image
+
+    return Calibration("the sample pictures", False, pictures)
 
 
 def calibration_texts() -> list[str]:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,9 +53,17 @@ VOLATILE: Final = frozenset(
 )
 """JSON entries that tell where a model was saved and with which version. They don't change what it computes."""
 
+CONVERTED: Final = "openvino"
+"""The folder for converted models in MODEL_CACHE, by fingerprint, and that for the converted form in a model's own
+folder."""
+
 REMEDY: Final = (
     "Set MODEL to `demo`, to the folder of a Hugging Face dual encoder (CLIP, SigLIP, ...) or to such a model's name."
 )
+
+
+class NotDownloaded(ModelUnavailable):
+    """The model's files are not on this machine yet."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +150,11 @@ class Checkpoint:
                 yield path
 
 
-def find_checkpoint(settings: ModelSettings) -> Checkpoint:
-    """The model that `MODEL` names, downloaded when it is not on this machine yet. Raises `ModelUnavailable`."""
+def find_checkpoint(settings: ModelSettings, *, download: bool = True) -> Checkpoint:
+    """The model that `MODEL` names, downloaded when it is not on this machine yet. Raises `ModelUnavailable`.
+
+    Without `download` it raises NotDownloaded instead.
+    """
     if settings.name == DEMO_MODEL:
         if not DEMO_FOLDER.is_dir():
             raise ModelUnavailable(
@@ -156,22 +167,25 @@ def find_checkpoint(settings: ModelSettings) -> Checkpoint:
         return Checkpoint(folder.resolve().name, foreign_layouts.model_folder(folder))
     if folder.is_absolute() or settings.name.startswith(("~", ".")):
         raise ModelUnavailable(f"MODEL={settings.name} is no folder on this machine. {REMEDY}")
-    folder = _fetch(settings.name, settings.revision)
+    folder = _fetch(settings.name, settings.revision, download=download)
     return Checkpoint(f"{settings.name}@{folder.name[:12]}", foreign_layouts.model_folder(folder))
 
 
-def _fetch(name: str, revision: str) -> Path:
+def _fetch(name: str, revision: str, *, download: bool) -> Path:
     """The folder of a model from the hub or its local cache. Raises ModelUnavailable."""
     from huggingface_hub.errors import HFValidationError  # takes most of a second to import; folders don't need it
 
+    snapshot = partial(_snapshot, name, revision, download=download)
     try:
-        folder = _snapshot(name, revision, "", DESCRIPTIONS)
+        folder = snapshot("", DESCRIPTIONS)
         inner = foreign_layouts.model_folder(folder)
         within = "" if inner == folder else f"{inner.name}/"
         if not foreign_layouts.problem_of(inner, name):
-            _snapshot(name, revision, within, [*DESCRIPTIONS, "*.safetensors"])
+            snapshot(within, [*DESCRIPTIONS, "*.safetensors"])
             if not any(inner.glob("*.safetensors")):
-                _snapshot(name, revision, within, [*DESCRIPTIONS, "pytorch_model*.bin"])
+                snapshot(within, [*DESCRIPTIONS, "pytorch_model*.bin"])
+    except NotDownloaded:
+        raise
     except HFValidationError as error:
         raise ModelUnavailable(f"MODEL={name} is neither a folder nor a possible name on the hub. {REMEDY}") from error
     except Exception as error:
@@ -184,10 +198,10 @@ def _fetch(name: str, revision: str) -> Path:
     return folder
 
 
-def _snapshot(name: str, revision: str, within: str, patterns: Sequence[str]) -> Path:
+def _snapshot(name: str, revision: str, within: str, patterns: Sequence[str], *, download: bool) -> Path:
     """The local folder of a repository, with the files that match in its folder `within` and not below that.
 
-    Downloads what the local cache lacks.
+    Downloads what the local cache lacks, or raises NotDownloaded without `download`.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -201,13 +215,22 @@ def _snapshot(name: str, revision: str, within: str, patterns: Sequence[str]) ->
     )
     try:
         return Path(fetch(local_files_only=True))
-    except LocalEntryNotFoundError:
+    except LocalEntryNotFoundError as error:
+        if not download:
+            raise NotDownloaded(f"The model {name} at revision {revision} is not on this machine yet.") from error
         logger.info("looking for the model %s at revision %s on the hub", name, revision)
         return Path(fetch())
 
 
 def _hash_of(path: Path) -> str:
     """By content; of JSON by what it says, not how it is laid out."""
+    status = path.stat()
+    return _read_hash_of(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@lru_cache(maxsize=256)
+def _read_hash_of(path: Path, *stamp: int) -> str:
+    """A start asks for a model's fingerprint several times, and its weights may have gigabytes."""
     if path.suffix == ".json":
         return hash_content(_canonical(path.read_bytes()))
     with path.open("rb") as file:

@@ -1,11 +1,15 @@
 """What this machine can compute with. PyTorch takes seconds to import, so it is asked only when it must be."""
 
 import ctypes
+import logging
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from app.errors import ModelUnavailable
+from app.models.extra import NETWORK, is_installed
+
+logger = logging.getLogger(__name__)
 
 NVIDIA_DRIVERS: Final = ("libcuda.so.1", "nvcuda.dll")
 AMD_DRIVER: Final = Path("/dev/kfd")
@@ -31,13 +35,16 @@ def has_cuda() -> bool:
     """Whether PyTorch finds a GPU. Without a GPU driver the answer is no, and PyTorch is not imported."""
     if not AMD_DRIVER.exists() and not any(_loads(library) for library in NVIDIA_DRIVERS):
         return False
+    if not is_installed(NETWORK):
+        logger.info("The model runs on the CPU: a GPU needs PyTorch, `pip install 'image2search[models]'`.")
+        return False
     import torch
 
     return torch.cuda.is_available()
 
 
 def has_int8_dot() -> bool:
-    """Whether this CPU multiplies and sums 8-bit numbers in one instruction (VNNI, AMX).
+    """Whether this CPU multiplies and sums 8-bit numbers in one instruction (VNNI, AMX). No when that can't be told.
 
     Without such an instruction int8 gains little.
     """
@@ -45,6 +52,8 @@ def has_int8_dot() -> bool:
         facts = CPU_FACTS.read_text().splitlines()
         flags = next((line for line in facts if line.startswith("flags")), "")
         return not INT8_DOT.isdisjoint(flags.split())
+    if not is_installed(NETWORK):
+        return False
     import torch
 
     capabilities = torch.cpu.get_capabilities()

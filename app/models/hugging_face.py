@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from tokenizers import Tokenizer
 
+from app.models import extra
 from app.models.base import ModelInputs
 from app.models.checkpoint import Checkpoint
 from app.models.inputs import TOKEN_FIELDS, InputPreparer, TextTokenizer, Tokenize, clean
@@ -54,6 +55,7 @@ class SourceModel:
     @cached_property
     def prepare(self) -> InputPreparer:
         """What makes the towers' inputs; the weights are not read for it. Raises ModelUnavailable."""
+        self._require_packages()
         from transformers import AutoConfig, AutoTokenizer
 
         folder = self._checkpoint.folder
@@ -69,6 +71,7 @@ class SourceModel:
 
     def load_network(self) -> Any:
         """The PyTorch network, in float32. Raises ModelUnavailable."""
+        self._require_packages()
         import torch
         from transformers import AutoModel
 
@@ -91,6 +94,9 @@ class SourceModel:
         for kind, inputs in (("text", self.prepare.texts(["a"])), ("image", self.prepare.images([_BLANK]))):
             self._check_tower(network, kind, inputs)
         return network
+
+    def _require_packages(self) -> None:
+        extra.require(extra.NETWORK, f"The model {self._checkpoint.name} in its original form", "MODEL=demo")
 
     def _check_tower(self, network: Any, kind: str, inputs: ModelInputs) -> None:
         """Raises ModelUnavailable unless the tower makes one vector of one text or picture.

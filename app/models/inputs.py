@@ -25,6 +25,16 @@ TOKEN_FIELDS: Final = {"input_ids": "ids", "token_type_ids": "type_ids", "attent
 """The names of a text tower's inputs, and of the same fields in the tokenizers library."""
 
 
+@dataclass(frozen=True)
+class Padding:
+    """How texts may be made longer on the right without a change of their vectors."""
+
+    values: Mapping[str, int]
+    """What the added columns of each input hold."""
+    longest: int
+    """The model's context, in tokens."""
+
+
 class TextTokenizer:
     """A tokenizer file with the case, padding and length that the model was trained with. Thread-safe."""
 
@@ -38,6 +48,21 @@ class TextTokenizer:
         return {
             name: np.array([getattr(each, TOKEN_FIELDS[name]) for each in found], np.int64) for name in self._inputs
         }
+
+    @property
+    def padding(self) -> Padding | None:
+        """None where padding is no matter of free choice: without a mask, on the left, or always to the same length."""
+        said, cut = self._tokenizer.padding, self._tokenizer.truncation
+        if (
+            not said
+            or not cut
+            or said["direction"] != "right"
+            or said["length"]
+            or "attention_mask" not in self._inputs
+        ):
+            return None
+        values = {"input_ids": said["pad_id"], "token_type_ids": said["pad_type_id"], "attention_mask": 0}
+        return Padding(values, cut["max_length"])
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write TOKENIZER into the folder; returns the other facts that `load` needs. Raises OSError."""
@@ -61,6 +86,11 @@ class InputPreparer:
 
     texts: Tokenize
     images: Preprocessor
+
+    @property
+    def padding(self) -> Padding | None:
+        """As `TextTokenizer.padding`; None for a class of transformers."""
+        return self.texts.padding if isinstance(self.texts, TextTokenizer) else None
 
     def save(self, folder: Path) -> None:
         """Write what `load` needs. Writes nothing when one of the two exists only as a class of transformers."""

@@ -13,9 +13,14 @@ from app.types import ModelIdentity
 class LazyEmbedder:
     """Loads an embedder once, at its first use. Thread-safe, but only one thread at a time may use the embedder."""
 
-    def __init__(self, fingerprint: Callable[[], str], load: Callable[[Calibration | None], Embedder]) -> None:
-        """Both functions raise ModelUnavailable. `load` gets the pictures that 8-bit arithmetic can be fitted to."""
-        self._fingerprint = fingerprint
+    def __init__(
+        self,
+        fingerprint: Callable[[], str],
+        load: Callable[[Calibration | None], Embedder],
+        name: Callable[[], str] = lambda: "another model",
+    ) -> None:
+        """All functions raise ModelUnavailable. `load` gets the pictures that 8-bit arithmetic can be fitted to."""
+        self._fingerprint, self._name = fingerprint, name
         self._load = load
         self.calibration: Calibration | None = None
         self._loading = Lock()
@@ -28,6 +33,11 @@ class LazyEmbedder:
         return self._fingerprint()
 
     @property
+    def name(self) -> str:
+        """As `ModelIdentity.name`. Does not load the model."""
+        return self._name()
+
+    @property
     def embedder(self) -> Embedder:
         """The model, loaded on the first call. Raises ModelUnavailable."""
         with self._loading:
@@ -38,6 +48,11 @@ class LazyEmbedder:
     @property
     def is_loaded(self) -> bool:
         return self._loaded is not None
+
+    def forget(self) -> None:
+        """Free the model. The next use loads it again, in better arithmetic if some has been fitted since."""
+        with self._loading:
+            self._loaded = self._elsewhere = None
 
     @property
     def identity(self) -> ModelIdentity:

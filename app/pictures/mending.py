@@ -51,7 +51,8 @@ class Mended:
     def flaw(self) -> str:
         """What people are told."""
         missing = 1 - self.share
-        return f"The file is damaged: {missing:.1%} of the picture is missing." if missing else "The file is damaged."
+        seen = f"{missing:.1%} of the picture is missing" if missing else "all of the picture can be seen"
+        return f"The file is damaged: {seen}."
 
 
 def mended(format_name: str, data: bytes, open_file: Open, open_whole: Open) -> Mended | None:

@@ -39,5 +39,5 @@ async def search_image(
     view: ViewSource,
 ) -> SearchResult:
     """Find pictures that look like the one sent."""
-    query = Query((PictureFile(form.file.file),), form.k, folder=form.folder or "")
+    query = Query((PictureFile(form.file.file),), form.k, folder=form.folder)
     return SearchResult.of(await search.search(query, view()), request)

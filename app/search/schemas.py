@@ -8,14 +8,11 @@ from starlette.requests import Request
 
 from app.http.addresses import Addresses
 from app.http.openapi import Schema
-from app.search.service import SearchAnswer
+from app.search.service import MAX_QUERY_CHARS, SearchAnswer
 from app.types import Hit
 
 MAX_FOLDER_CHARS = 1024
 """S3's longest key."""
-
-MAX_QUERY_CHARS = 2000
-"""Far more than any model reads. It bounds the cost of one query."""
 
 
 def _not_blank(text: str) -> str:
@@ -39,10 +36,7 @@ QueryText = Annotated[
     ),
     AfterValidator(_not_blank),
 ]
-Folder = Annotated[
-    str | None,
-    Field(max_length=MAX_FOLDER_CHARS, description="search only in and below this folder; unknown: 404"),
-]
+_FOLDER = "search only in and below this folder; unknown: 404; empty: everywhere"
 
 
 class TextSearch(Schema):
@@ -60,16 +54,19 @@ class TextSearch(Schema):
     k: Annotated[
         int, Field(ge=1, le=100, strict=True, description="how many pictures, at most"), BeforeValidator(_whole)
     ] = 5
-    folder: Folder = None
+    folder: Annotated[str | None, Field(max_length=MAX_FOLDER_CHARS, description=_FOLDER)] = None
     auto_folder: Annotated[bool, Field(strict=True, description="search only where the query points at")] = True
 
 
 class ImageSearch(Schema):
     """A form, `multipart/form-data`."""
 
-    file: Annotated[UploadFile, Field(description="a picture: PNG, JPEG, GIF, BMP, TIFF or WebP")]
+    file: Annotated[
+        UploadFile, Field(description="a picture: JPEG, PNG, GIF, BMP, TIFF, WebP, HEIC, AVIF or JPEG 2000")
+    ]
     k: Annotated[int, Field(ge=1, le=100, description="how many pictures, at most", examples=[3])] = 5
-    folder: Folder = None
+    folder: Annotated[str, Field(max_length=MAX_FOLDER_CHARS, description=_FOLDER, examples=[""])] = ""
+    """A form has no null: clients would send it as the text "None"."""
 
 
 class ImageResult(Schema):

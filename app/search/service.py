@@ -17,6 +17,9 @@ from app.search.folders import FolderChoice
 from app.search.served_names import ServedNames
 from app.types import Hit, Vectors
 
+MAX_QUERY_CHARS = 2000
+"""Far more than any model reads. It bounds the cost of one query."""
+
 SHORT_QUERY_CHARS = 100
 """Queries up to this length are searched for folder names on the event loop: it takes under 0.25 ms."""
 

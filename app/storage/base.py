@@ -7,9 +7,12 @@ Etags are opaque, without quotes.
 import mimetypes
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, Protocol
 
-from app.errors import InvalidInput
+from app.errors import InvalidInput, ObjectTooLarge
+
+CHUNK_BYTES: Final = 1 << 20
+"""Read at once where an object is read in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,12 @@ KEYS_ONLY = Selection(needs_etag=None)
 class ObjectStore(Protocol):
     """Synchronous and thread-safe. Every method raises `StorageUnavailable` when the store can't be reached."""
 
-    def get(self, key: str) -> StoredObject:
-        """The whole object. Raises `ObjectNotFound`, `ObjectArchived`, `InvalidInput` when it can't be unpacked."""
+    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
+        """The whole object.
+
+        Raises `ObjectNotFound`, `ObjectArchived`, `InvalidInput` when it can't be unpacked, and `ObjectTooLarge` when
+        it has more than `max_bytes`, of which it reads no more.
+        """
         ...
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
@@ -134,6 +141,23 @@ def check_range(key: str, start: int, length: int) -> None:
     """Raises `InvalidInput` when a range of the object is negative."""
     if start < 0 or length < 0:
         raise InvalidInput(f"The range {start}+{length} of {key} is invalid: start and length must be 0 or more.")
+
+
+def read_bounded(source: BinaryIO, key: str, max_bytes: int | None) -> bytes:
+    """All that is left in `source`. Raises `ObjectTooLarge` as soon as it is more than `max_bytes`.
+
+    A short read is no end: an S3 reply is checked for its length when there is nothing left to read.
+    """
+    if max_bytes is None:
+        return source.read()
+    chunks: list[bytes] = []
+    left = max_bytes
+    while chunk := source.read(min(left + 1, CHUNK_BYTES)):
+        chunks.append(chunk)
+        left -= len(chunk)
+        if left < 0:
+            raise ObjectTooLarge(f"{key} has more than {max_bytes:,} bytes.")
+    return b"".join(chunks)
 
 
 def _is_text(key: str) -> bool:

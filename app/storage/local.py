@@ -16,11 +16,19 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from app.errors import AppError, InvalidInput, InvalidSettings, ObjectNotFound, PreconditionFailed, StorageUnavailable
-from app.storage.base import EVERYTHING, ObjectInfo, Selection, StoredObject, check_key, check_range
+from app.errors import AppError, InvalidInput, ObjectNotFound, PreconditionFailed, StorageUnavailable
+from app.storage.base import (
+    CHUNK_BYTES,
+    EVERYTHING,
+    ObjectInfo,
+    Selection,
+    StoredObject,
+    check_key,
+    check_range,
+    read_bounded,
+)
 from app.storage.etag_cache import EtagCache
 from app.storage.local_files import (
-    CHUNK_BYTES,
     NO_RIGHTS,
     LinkedFolder,
     copy_to_disk,
@@ -32,6 +40,7 @@ from app.storage.local_files import (
     temporary_file,
 )
 from app.storage.local_listing import UnreadableFolder, Walk
+from app.storage.urls import folder_of_url
 from app.types import hash_content, hash_file
 
 STATE_FOLDER = ".image2search"
@@ -57,15 +66,12 @@ class LocalStore:
 
     @classmethod
     def from_url(cls, url: str, *, etag_cache: Path | None = None, setting: str = "STORAGE_URL") -> "LocalStore":
-        """`file://data` is a folder in the working directory, `file:///srv/data` an absolute one, `~` the home folder.
-
-        Raises InvalidSettings.
-        """
+        """The store in the folder that `url` names, see `folder_of_url`. Raises InvalidSettings."""
         return cls(folder_of_url(url, setting), etag_cache=etag_cache, setting=setting)
 
-    def get(self, key: str) -> StoredObject:
+    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
         with self._reading(key) as file:
-            data = file.read()
+            data = read_bounded(file, key, max_bytes)
         return StoredObject(data, hash_content(data))
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
@@ -255,14 +261,6 @@ class LocalStore:
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
             return f"{self._setting} must name a folder."
         return f"Check the disk, or set another {self._setting}."
-
-
-def folder_of_url(url: str, setting: str = "STORAGE_URL") -> Path:
-    """The folder that `file://folder` names. Raises InvalidSettings, which names the setting."""
-    scheme, _, folder = url.partition("://")
-    if scheme != "file" or not folder:
-        raise InvalidSettings(f"{setting}={url} names no folder. Use file://folder or file:///absolute/folder.")
-    return Path(folder).expanduser()
 
 
 def _leads_through_link(key: str) -> InvalidInput:

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.errors import InvalidInput
-from app.storage.base import ObjectInfo, check_key
+from app.storage.base import CHUNK_BYTES, ObjectInfo, check_key
 
 TEMP_PREFIX = ".image2search-tmp-"
-CHUNK_BYTES = 1 << 20
 
 STALE_TEMP_S = 86_400
 """A temporary file older than this was left by a writer that died, if no writer holds it."""

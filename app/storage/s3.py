@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import quote
 
 from botocore.exceptions import (
@@ -35,6 +35,7 @@ from app.storage.base import (
     check_key,
     check_range,
     content_type_of,
+    read_bounded,
 )
 from app.storage.s3_client import BrokenReply, OddReply, S3Connection, field
 from app.storage.s3_encoding import is_packed, stream_unpacked, unpack
@@ -66,10 +67,10 @@ class S3Store:
         self._quotes_etags = True
         """RFC 9110 wants quotes around an etag in If-Match; some servers compare the bare text."""
 
-    def get(self, key: str) -> StoredObject:
+    def get(self, key: str, *, max_bytes: int | None = None) -> StoredObject:
         with self._requests(key) as s3:
-            stored, encoding = self._fetch(s3, Key=self._name(key))
-        return StoredObject(unpack(stored.data, encoding, key), stored.etag)
+            stored, encoding = self._fetch(s3, max_bytes, Key=self._name(key))
+        return StoredObject(unpack(stored.data, encoding, key, max_bytes), stored.etag)
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         check_range(key, start, length)
@@ -78,7 +79,7 @@ class S3Store:
             return b""
         with self._requests(key) as s3:
             try:
-                stored, _ = self._fetch(s3, Key=self._name(key), Range=f"bytes={start}-{start + length - 1}")
+                stored, _ = self._fetch(s3, None, Key=self._name(key), Range=f"bytes={start}-{start + length - 1}")
                 return stored.data
             except ClientError as error:
                 if status_of(error) != 416:
@@ -171,14 +172,15 @@ class S3Store:
         name, size_bytes, modified = (field(item, each, LISTING) for each in ("Key", "Size", "LastModified"))
         return ObjectInfo(name.removeprefix(self._prefix), _etag(item, LISTING), size_bytes, modified.timestamp())
 
-    def _fetch(self, s3: "S3Client", **request: Any) -> tuple[StoredObject, str]:
+    def _fetch(self, s3: "S3Client", max_bytes: int | None, **request: Any) -> tuple[StoredObject, str]:
         """One GET with its body, and the body's encoding. Starts again when the connection breaks in the middle."""
         attempt, began = 1, time.monotonic()
         while True:
             try:
                 response = s3.get_object(Bucket=self._bucket, **request)
                 with closing(response["Body"]) as body:
-                    stored = StoredObject(body.read(), _etag(response, "GetObject"))
+                    data = read_bounded(cast(BinaryIO, body), request["Key"], max_bytes)
+                    stored = StoredObject(data, _etag(response, "GetObject"))
                 return stored, response.get("ContentEncoding", "")
             except CUT_OFF as error:
                 if attempt >= self._settings.max_attempts or time.monotonic() - began >= self._settings.read_timeout_s:

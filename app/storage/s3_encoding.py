@@ -10,6 +10,7 @@ from typing import BinaryIO, cast
 from botocore.response import StreamingBody
 
 from app.errors import InvalidInput
+from app.storage.base import read_bounded
 
 MAGIC = b"\x1f\x8b"
 """The first bytes of every gzip file (RFC 1952). Some objects are called gzip and are not packed."""
@@ -23,18 +24,20 @@ def is_packed(content_encoding: str) -> bool:
     return "gzip" in (each.strip().lower() for each in content_encoding.split(","))
 
 
-def unpack(data: bytes, content_encoding: str, key: str) -> bytes:
-    """The object's own bytes. Raises InvalidInput when the packed ones are damaged, or too many unpacked."""
+def unpack(data: bytes, content_encoding: str, key: str, max_bytes: int | None) -> bytes:
+    """The object's own bytes, at most `max_bytes` or `MAX_UNPACKED_BYTES`.
+
+    Raises InvalidInput when the packed ones are damaged, ObjectTooLarge when there are more.
+    """
     if not is_packed(content_encoding) or not data.startswith(MAGIC):
         return data
+    most = MAX_UNPACKED_BYTES if max_bytes is None else max_bytes
     with _undoing(key):
-        unpacked = GzipFile(fileobj=io.BytesIO(data)).read(MAX_UNPACKED_BYTES + 1)
-    if len(unpacked) > MAX_UNPACKED_BYTES:
-        raise InvalidInput(
-            f"{key} is stored with Content-Encoding: gzip and unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB. "
-            "Store it without that encoding."
+        return read_bounded(
+            cast(BinaryIO, GzipFile(fileobj=io.BytesIO(data))),
+            f"{key} is stored with Content-Encoding: gzip. Unpacked, it",
+            most,
         )
-    return unpacked
 
 
 def stream_unpacked(body: StreamingBody, content_encoding: str, key: str, chunk_bytes: int) -> Iterator[bytes]:

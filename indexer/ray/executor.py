@@ -22,6 +22,7 @@ from app.ingest.reading import Content, Failure, Gone, key_of
 from app.pictures.decoding import ReadPicture
 from app.settings import ModelSettings, StorageSettings
 from app.storage.base import ObjectInfo
+from app.storage.urls import scheme_of
 from app.types import ImageRecord, Skip
 from indexer.executor import MakeExecutor
 from indexer.progress import Progress
@@ -328,7 +329,7 @@ def start_ray(storage: StorageSettings) -> None:
         where = f"The Ray cluster {ADDRESS}={address} does not answer" if address else "Ray can't be started here"
         remedy = f"Start it, or unset {ADDRESS} to use this machine" if address else "See /tmp/ray, or --engine plain"
         raise AppError(f"{where} ({first_line(error)}). {remedy}.") from error
-    if address and storage.url.startswith("file:"):
+    if address and scheme_of(storage.url) == "file":
         log.warning("Every node of the Ray cluster needs the pictures at %s.", storage.url)
     _keep_ray_data_quiet()
 

@@ -24,6 +24,7 @@ from app.pictures.decoding import ReadPicture
 from app.pictures.processes import DecoderProcesses, Decoders
 from app.settings import Settings
 from app.storage.base import ObjectInfo, ObjectStore, StoredObject
+from app.storage.urls import folder_of_url, scheme_of, url_of_folder
 from app.types import ModelIdentity, Vectors, hash_content
 
 Batch: TypeAlias = dict[str, NDArray[Any]]
@@ -211,8 +212,7 @@ def unpack(batch: Batch) -> list[Any]:
 
 
 def _absolute(url: str) -> str:
-    scheme, _, folder = url.partition("://")
-    return f"file://{Path(folder).expanduser().absolute()}" if scheme == "file" else url
+    return url_of_folder(folder_of_url(url).absolute()) if scheme_of(url) == "file" else url
 
 
 def _given_up(result: ObjectResult) -> ObjectResult:

@@ -284,11 +284,11 @@ def test_a_winner_who_is_overtaken_before_it_hears_of_its_win_loses_nothing(
     other.publish(adding("a/0.jpg"), MODEL)
 
     class Overtaken(LostReplyStore):
-        def get(self, key):
+        def get(self, key, **options):
             if self.lost == 1:
                 self.lost += 1
                 other.publish(adding("b/1.jpg"), MODEL)
-            return self.inner.get(key)
+            return self.inner.get(key, **options)
 
     overtaken = Overtaken(store, layout.POINTER_KEY, PreconditionFailed("412"))
     catalog_on(overtaken, SETTINGS).publish(adding(*ours), MODEL)
@@ -314,8 +314,8 @@ def test_a_write_that_lands_after_it_was_reported_lost_relies_on_files_that_are_
                 raise self._error
             return self.inner.put(key, body, **options)
 
-        def get(self, key):
-            stored = self.inner.get(key)
+        def get(self, key, **options):
+            stored = self.inner.get(key, **options)
             if self.held:
                 held_key, body, options = self.held
                 self.held = None

@@ -140,10 +140,10 @@ def test_storage_that_is_down_leaves_the_last_good_generation_serving(catalog: C
     class Down(WrappedStore):
         down = False
 
-        def get(self, key):
+        def get(self, key, **options):
             if self.down:
                 raise StorageUnavailable("no route to storage")
-            return self.inner.get(key)
+            return self.inner.get(key, **options)
 
     catalog.publish(adding(*FIRST), MODEL)
     flaky = Down(store)
@@ -207,9 +207,9 @@ def test_searches_go_on_while_generations_are_swapped(catalog: Catalog, store: O
 class CountingStore(WrappedStore):
     reads = 0
 
-    def get(self, key):
+    def get(self, key, **options):
         self.reads += 1
-        return self.inner.get(key)
+        return self.inner.get(key, **options)
 
     def stream(self, key, **options):
         self.reads += 1

@@ -156,11 +156,11 @@ class Renewals(LostReplyStore):
             raise StorageUnavailable("the reply was lost")
         return etag
 
-    def get(self, key):
+    def get(self, key, **options):
         if self.blind:
             self.blind = False
             raise StorageUnavailable("and so was the read-back")
-        return self.inner.get(key)
+        return self.inner.get(key, **options)
 
 
 def wait_for_renewals(renewals: Renewals, count: int) -> None:

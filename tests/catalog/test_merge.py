@@ -301,10 +301,10 @@ def test_a_loser_whose_storage_failed_in_between_takes_its_vector_back_when_it_t
             self.is_lost |= key == layout.POINTER_KEY
             return self.inner.put(key, body, **options)
 
-        def get(self, key):
+        def get(self, key, **options):
             if self.is_lost:
                 raise StorageUnavailable("no route to storage")
-            return self.inner.get(key)
+            return self.inner.get(key, **options)
 
     since = served.publish(adding("a/1.jpg"), MODEL)
     ours = adding("a/1.jpg", etag="2")

@@ -3,92 +3,18 @@
 Commands run through their entry point in this process; signals and `index`, which replaces its process, in real ones.
 """
 
-import io
+import json
 import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import pytest
-from rich.console import Console
 
-from app.cli import main as cli
-from tests.support.service import KEYS, encoded, picture
-from tests.support.tiny_models import build_tiny_clip
-
-PROGRAM = Path(sys.executable).with_name("image2search")
-
-
-@dataclass
-class Ended:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-class Workplace:
-    """A folder with pictures and a model, and the program run in it."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        for key in KEYS:
-            path = root / "pictures" / key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encoded(picture(key), "JPEG" if key.endswith("jpg") else "PNG"))
-        build_tiny_clip(root / "model")
-        self.settings = {"STORAGE_URL": "file://pictures", "MODEL": "model"}
-
-    def run(self, *arguments: str, **settings: str) -> Ended:
-        """The command in this process, through its entry point."""
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.chdir(self.root)
-            patch.setattr(sys, "argv", ["image2search", *arguments])
-            patch.setattr(cli, "console", Console(width=200))
-            patch.setattr(cli, "problems", Console(stderr=True, width=200))
-            for name, value in {**self.settings, **settings}.items():
-                patch.setenv(name, value)
-            with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-                cli.main()
-        return Ended(int(ended.value.code or 0), out.getvalue(), err.getvalue())
-
-    def run_process(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [PROGRAM, *arguments],
-            cwd=self.root,
-            env={**os.environ, **self.settings, **settings},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    @contextmanager
-    def serving(self, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-        """The process and its address, once it says that it answers."""
-        with subprocess.Popen(
-            [PROGRAM, *arguments],
-            cwd=self.root,
-            env={**os.environ, **self.settings},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            try:
-                yield (
-                    process,
-                    next(found[0] for line in process.stdout if (found := re.search(r"http://\S+(?=/docs)", line))),
-                )
-            finally:
-                process.kill()
+from tests.cli.workplace import Workplace
+from tests.support.service import KEYS
 
 
 @pytest.fixture(scope="module")
@@ -106,42 +32,132 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 def test_search_by_text_lists_pictures_with_scores(workplace: Workplace) -> None:
     found = workplace.run("search", "a black cat", "-k", "3")
     assert found.returncode == 0, found.stderr
-    rows = re.findall(r"^\s*(-?\d\.\d{3})\s+file://(\S.*?)\s*$", found.stdout, re.MULTILINE)
+    rows = [re.fullmatch(r"(-?\d\.\d{3}) — (pictures/.*)", line) for line in found.stdout.splitlines()]
     assert len(rows) == 3
-    assert [float(score) for score, _ in rows] == sorted((float(score) for score, _ in rows), reverse=True)
-    assert all(Path(path).is_file() for _, path in rows)
+    scores = [float(row[1]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert all((workplace.root / row[2]).is_file() for row in rows)
+    assert found.stderr == ""
+
+
+def test_the_query_may_be_an_option(workplace: Workplace) -> None:
+    by_place = workplace.run("search", "a black cat", "-k", "2")
+    assert workplace.run("search", "--prompt", "a black cat", "--top_k", "2") == by_place
 
 
 def test_search_by_picture_finds_itself_first(workplace: Workplace) -> None:
     found = workplace.run("search", "pictures/nature/sunset1.jpg", "-k", "1")
-    assert re.search(r"1\.000\s+file://\S*/nature/sunset1\.jpg", found.stdout), found.stdout + found.stderr
+    assert found.stdout == "1.000 — pictures/nature/sunset1.jpg\n", found.stderr
 
 
 def test_search_stays_in_its_folder(workplace: Workplace) -> None:
-    found = workplace.run("search", "anything", "-k", "100", "--folder", "nature")
-    assert found.stdout.count("file://") == 3
-    assert found.stdout.count("/pictures/nature/") == 3
+    found = workplace.run("search", "anything", "-k", "100", "--folder", "nature").stdout.splitlines()
+    assert len(found) == 3
+    assert all("— pictures/nature/" in line for line in found)
 
 
 def test_search_finds_the_folder_in_the_query_and_says_so(workplace: Workplace) -> None:
     found = workplace.run("search", "a black cat in nature", "-k", "100")
-    assert found.stdout.count("file://") == found.stdout.count("/pictures/nature/") == 3
-    assert "Searched nature for 'a black cat'" in found.stdout
-    assert "with 'nature'. --no-auto-folder searches everywhere." in found.stdout
+    assert len(found.stdout.splitlines()) == found.stdout.count("— pictures/nature/") == 3
+    assert "Searched nature for 'a black cat'" in found.stderr
+    assert "with 'nature'. --no-auto-folder searches everywhere." in found.stderr
 
 
 @pytest.mark.parametrize("arguments", [["a black cat in nature", "--no-auto-folder"], ["a cat among vehicles"]])
 def test_search_looks_everywhere_if_told_or_pointed_nowhere(workplace: Workplace, arguments: list[str]) -> None:
     found = workplace.run("search", *arguments, "-k", "100")
-    assert found.stdout.count("file://") == len(KEYS)
-    assert "Searched" not in found.stdout
+    assert len(found.stdout.splitlines()) == len(KEYS)
+    assert "Searched" not in found.stderr
 
 
-@pytest.mark.parametrize(("text", "reason"), [(" ", "say what to look for"), ("cat " * 501, "at most 2000 characters")])
-def test_a_text_that_the_service_refuses_is_refused(workplace: Workplace, text: str, reason: str) -> None:
+def test_a_path_is_never_wrapped(workplace: Workplace) -> None:
+    folder = workplace.root / "pictures"
+    found = workplace.run("search", "cat", "-k", "100", STORAGE_URL=str(folder), COLUMNS="20")
+    assert {line.partition(" — ")[2] for line in found.stdout.splitlines()} == {f"{folder}/{key}" for key in KEYS}
+
+
+def test_results_as_json(workplace: Workplace) -> None:
+    answer = json.loads(workplace.run("search", "a black cat in nature", "-k", "2", "--json").stdout)
+    assert answer["folder"] == {"path": "nature", "source": "detected", "words": ["nature"], "also": []}
+    first, second = answer["results"]
+    assert first["score"] >= second["score"]
+    assert first["path"] == f"pictures/{first['object_key']}"
+    assert set(first) == {"path", "score", "distance", "image_id", "object_key", "folder"}
+
+
+def test_paths_for_other_programs(workplace: Workplace) -> None:
+    """In a process of its own: bytes go around the text of stdout."""
+    ended = workplace.run_process("search", "a black cat", "-k", "2", "--print0")
+    *paths, rest = ended.stdout.split("\0")
+    assert rest == ""
+    assert len(paths) == 2
+    assert all((workplace.root / path).is_file() for path in paths)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "say what to look for"),
+        (" ", "say what to look for"),
+        ("cat " * 501, "at most 2000 characters"),
+        ("no-such-picture.jpg", "There is no picture no-such-picture.jpg"),
+        ("./cat", "There is no picture ./cat"),
+        ("pictures/no-such-picture", "There is no picture"),
+        ("pictures/nature", "is a folder"),
+        ("model/config.json", "are no picture"),
+    ],
+)
+def test_what_is_neither_words_nor_a_picture_is_refused_once(workplace: Workplace, text: str, reason: str) -> None:
     refused = workplace.run("search", text)
     assert refused.returncode == 1
     assert reason in refused.stderr
+    assert refused.stderr.count("\n") == refused.stderr.count("Error:") == 1
+    assert refused.stdout == ""
+
+
+def test_words_with_slashes_and_dots_are_words(workplace: Workplace) -> None:
+    (workplace.root / "cat").touch()
+    for words in ("black/white", "a dog.", "cat"):
+        assert workplace.run("search", words).returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["cat", "--prompt", "dog"], ["cat", "--json", "--print0"]])
+def test_options_that_do_not_go_together(workplace: Workplace, arguments: list[str]) -> None:
+    refused = workplace.run("search", *arguments)
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert refused.stdout == ""
+
+
+def test_a_newcomer_is_told_how_to_name_a_folder(workplace: Workplace) -> None:
+    refused = workplace.run("search", "cat", STORAGE_URL="data/demo")
+    assert refused.returncode == 1
+    assert "--images-dir" in refused.stderr
+
+
+def test_where_results_can_not_be_written_the_reason_is_given(workplace: Workplace) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = workplace.run_process("search", "cat", stdout=full, PYTHONIOENCODING="ascii")
+    assert ended.returncode == 1
+    assert ended.stderr == "Error: The results can't be written: No space left on device.\n"
+
+
+def test_a_reader_that_leaves_ends_it_quietly(workplace: Workplace) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    ended = workplace.run_process("search", "cat", stdout=write_end)
+    os.close(write_end)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_why_there_is_no_index_is_said_once(workplace: Workplace) -> None:
+    refused = workplace.run_process("search", "cat", STORAGE_URL="no-such-folder")
+    assert refused.returncode == 1
+    assert refused.stderr.count("does not exist") == 1
+
+
+def test_the_version(workplace: Workplace) -> None:
+    assert re.fullmatch(r"image2search \d+\.\d+\.\d+\n", workplace.run("--version").stdout)
 
 
 def test_a_text_may_be_longer_than_a_path(workplace: Workplace) -> None:
@@ -157,7 +173,7 @@ def test_search_in_a_folder_that_is_not_there_names_near_ones(workplace: Workpla
 def test_another_models_index_is_refused_with_both_named(workplace: Workplace) -> None:
     refused = workplace.run("search", "cat", MODEL="demo")
     assert refused.returncode == 1
-    assert re.search(r"made by model .*loaded model is demo-clip .*--rebuild", refused.stderr)
+    assert re.search(r"made by model .*MODEL names demo-clip .*--rebuild", refused.stderr)
 
 
 @pytest.mark.parametrize(
@@ -227,5 +243,6 @@ def test_a_client_that_never_ends_its_upload_does_not_hold_up_the_end(workplace:
 
 def test_index_passes_its_options_on(workplace: Workplace) -> None:
     helped = workplace.run_process("index", "--help")
+    assert "image2search index [OPTIONS]" in helped.stdout
     assert "--watch" in helped.stdout
     assert "--rebuild" in helped.stdout

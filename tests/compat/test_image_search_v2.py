@@ -116,6 +116,9 @@ def test_broken_json_is_400(client: httpx2.Client) -> None:
     undecodable = client.post(SEARCH, content=b'{"query": "\xff"}', headers=json_type)
     assert_error(undecodable, 400)
     assert "UTF-8" in undecodable.json()["detail"]
+    endless = client.post(SEARCH, content=b'{"query": "dog", "k": %s}' % (b"7" * 6000), headers=json_type)
+    assert_error(endless, 400)
+    assert "more than 4,300 digits" in endless.json()["detail"]
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"%PDF-1.7", encoded(picture("top.png"))[:100]])

@@ -2,13 +2,14 @@
 
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from app.errors import InvalidInput, ObjectNotFound, PreconditionFailed
+from app.errors import InvalidInput, ObjectNotFound, ObjectTooLarge, PreconditionFailed
 from app.settings import StorageSettings
 from app.storage.base import KEYS_ONLY, ObjectStore, Selection
 from app.storage.local import LocalStore
@@ -62,6 +63,21 @@ def test_large_bytes(store: ObjectStore) -> None:
     etag = store.put("big.bin", data)
     assert store.get("big.bin").data == data
     assert store.head("big.bin").etag == etag
+
+
+@pytest.mark.parametrize("size", [0, 1, 999, 1000])
+def test_an_object_within_the_bound(store: ObjectStore, size: int) -> None:
+    store.put("a.jpg", b"x" * size)
+    assert store.get("a.jpg", max_bytes=1000).data == b"x" * size
+
+
+def test_of_an_object_beyond_the_bound_no_more_is_read(store: ObjectStore) -> None:
+    store.put("big.bin", b"ab" * (16 << 20))
+    tracemalloc.start()
+    with pytest.raises(ObjectTooLarge, match=r"big\.bin has more than 1,000 bytes"):
+        store.get("big.bin", max_bytes=1000)
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
 
 
 class Trickle(BytesIO):

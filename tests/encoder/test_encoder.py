@@ -3,14 +3,25 @@
 import asyncio
 import io
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from app.catalog.view import View
-from app.encoder.encoder import Encoder, IndexedPicture, PictureFile, RawVector, Term, Text
+from app.encoder.encoder import (
+    WARM_UP_COUNTS,
+    WARM_UP_WORDS,
+    Encoder,
+    IndexedPicture,
+    PictureFile,
+    RawVector,
+    Term,
+    Text,
+)
 from app.encoder.workers import Workers
 from app.errors import ImageNotFound, ImageTooLarge, InvalidImage, InvalidInput, Unavailable
 from app.pictures.decoding import Picture
@@ -149,3 +160,57 @@ def test_texts_and_indexed_pictures_do_not_wait_for_files(view: View) -> None:
         return vector
 
     run(story, Held())
+
+
+class Passes(FakeEmbedder):
+    """Notes the number and the length (words) of the texts in each pass."""
+
+    def __init__(self, precision: str) -> None:
+        super().__init__()
+        self.identity = replace(self.identity, precision=precision)
+        self.passes: list[tuple[int, int]] = []
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        self.passes.append((len(texts), len(texts[0].split())))
+        return super().encode_texts(texts)
+
+
+def test_an_int8_model_makes_its_kernels_before_requests_need_them() -> None:
+    embedder = Passes("int8")
+
+    async def story() -> None:
+        encoder = encoder_of(embedder)
+        await encoder.start(warm_up=True)
+        await until(lambda: (32, 22) in embedder.passes)
+        await encoder.stop()
+        assert len(encoder.text_cache) == 0
+
+    asyncio.run(story())
+    assert set(embedder.passes) == set(product(WARM_UP_COUNTS, WARM_UP_WORDS))
+
+
+def test_requests_do_not_wait_for_the_kernels_and_an_end_does_not_either(view: View) -> None:
+    embedder = Passes("int8")
+
+    async def story() -> None:
+        encoder = encoder_of(embedder)
+        await encoder.start(warm_up=True)
+        await encoder.encode(Text("a red boat"), view)
+        assert len(embedder.passes) < 5
+        await encoder.stop()
+
+    asyncio.run(story())
+    assert len(embedder.passes) < 10
+
+
+@pytest.mark.parametrize(("precision", "warm_up"), [("fp32", True), ("int8", False)])
+def test_nothing_is_made_where_nothing_is_gained(precision: str, warm_up: bool) -> None:
+    embedder = Passes(precision)
+
+    async def story() -> None:
+        encoder = encoder_of(embedder)
+        await encoder.start(warm_up=warm_up)
+        await encoder.stop()
+
+    asyncio.run(story())
+    assert embedder.passes == []

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -96,9 +97,9 @@ def test_missing_index(tmp_path: Path) -> None:
 class DownStore(WrappedStore):
     """Down for pictures."""
 
-    def get(self, key: str) -> StoredObject:
+    def get(self, key: str, **options: Any) -> StoredObject:
         if key.startswith("_index/"):
-            return super().get(key)
+            return super().get(key, **options)
         raise errors.StorageUnavailable(f"{SECRET} refused the connection", retry_after_s=7)
 
     def head(self, key: str) -> ObjectInfo:

@@ -91,11 +91,11 @@ class FailingStore(WrappedStore):
         super().__init__(inner)
         self.failures = failures
 
-    def get(self, key: str) -> StoredObject:
+    def get(self, key: str, **options: Any) -> StoredObject:
         error = self.failures.get(key) or (None if key == LOCK_KEY else self.failures.get(None))
         if error:
             raise error
-        return self.inner.get(key)
+        return self.inner.get(key, **options)
 
 
 class CallbackStore(WrappedStore):
@@ -153,7 +153,9 @@ class Collection:
 
     def parts(self, store: ObjectStore | None = None) -> Parts:
         used = store or self.store
-        model = LazyEmbedder(lambda: self.embedder.identity.fingerprint, self._load)
+        model = LazyEmbedder(
+            lambda: self.embedder.identity.fingerprint, self._load, lambda: self.embedder.identity.name
+        )
         return Parts(self.settings, used, self.catalog(used), model, used)
 
     def catalog(self, store: ObjectStore | None = None) -> Catalog:

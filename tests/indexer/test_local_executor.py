@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +13,8 @@ from app.errors import (
 from app.models.calibration import Calibration
 from app.pictures.decoding import Picture, decode_image
 from app.settings import ImageSettings
-from app.storage.local import LocalStore
 from app.types import Vectors
-from indexer.local_executor import MIN_CALIBRATION_PICTURES, calibration_on
+from indexer.fitting import LEAST_PICTURES
 from indexer.plan import Options
 from tests.indexer.picture_collection import (
     Collection,
@@ -164,32 +162,12 @@ def test_a_model_that_breaks_ends_the_run_and_what_was_done_is_kept(collection: 
     assert (collection.run().embedded, len(collection.indexed())) == (4, 15)
 
 
-# The pictures of a run as a calibration of the model
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> LocalStore:
-    store = LocalStore(tmp_path)
-    for number in range(MIN_CALIBRATION_PICTURES):
-        store.put(f"{number:03}.png", b"%d" % number)
-    return store
-
-
-def test_pictures_are_read_when_they_are_needed_and_those_that_are_gone_left_out(store: LocalStore) -> None:
-    calibration = calibration_on(store, list(store.list()))
-    assert calibration is not None
-    store.delete("007.png")
-    assert (calibration.own, calibration.source) == (True, "your pictures")
-    assert list(calibration.files()) == [b"%d" % number for number in range(MIN_CALIBRATION_PICTURES) if number != 7]
-
-
-def test_few_pictures_are_left_to_the_samples(store: LocalStore) -> None:
-    assert calibration_on(store, list(store.list())[1:]) is None
-
-
 def test_a_run_offers_its_pictures_to_the_model_it_loads(collection: Collection) -> None:
-    for number in range(MIN_CALIBRATION_PICTURES):
+    collection.put("0.png", 0)
+    collection.run()
+    assert collection.offered is None, "few pictures are left to the samples"
+    for number in range(LEAST_PICTURES):
         collection.store.put(f"more/{number:03}.png", png(number))
     collection.run()
     assert isinstance(collection.offered, Calibration)
-    assert len(list(collection.offered.files())) >= MIN_CALIBRATION_PICTURES
+    assert (collection.offered.own, collection.offered.source) == (True, "your pictures")

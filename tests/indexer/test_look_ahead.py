@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ class CountingStore(WrappedStore):
         self.hold: threading.Event | None = None
         self._lock = threading.Lock()
 
-    def get(self, key: str) -> StoredObject:
+    def get(self, key: str, **options: Any) -> StoredObject:
         with self._lock:
             self.reads += 1
             self.at_once += 1
@@ -48,7 +49,7 @@ class CountingStore(WrappedStore):
             self.hold.wait(10)
         with self._lock:
             self.at_once -= 1
-        return self.inner.get(key)
+        return self.inner.get(key, **options)
 
 
 @pytest.fixture

@@ -266,6 +266,7 @@ def test_another_model_is_refused_with_both_named_until_rebuild(collection: Coll
 
     with pytest.raises(IndexMismatch) as caught:
         collection.run()
+    assert collection.loaded == 0, "a fingerprint needs no model"
     for word in (old.fingerprint, other.identity.fingerprint, other.identity.name, "--rebuild"):
         assert word in str(caught.value)
 

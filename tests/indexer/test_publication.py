@@ -100,12 +100,12 @@ def test_work_is_kept_when_reading_fails_and_publishing_does_not(collection: Col
     class ProbeFails(FailingStore):
         pointer_reads = 0
 
-        def get(self, key: str) -> StoredObject:
+        def get(self, key: str, **options: Any) -> StoredObject:
             if key == POINTER_KEY:
                 self.pointer_reads += 1
                 if self.pointer_reads == 2:
                     raise StorageUnavailable("down")
-            return super().get(key)
+            return super().get(key, **options)
 
     with pytest.raises(StorageUnavailable):
         collection.run(store=ProbeFails(collection.store, errors))
@@ -236,11 +236,11 @@ class StutteringStore(WrappedStore):
             self.inner.put(key, body, **options)
         raise StorageUnavailable("a hiccup")
 
-    def get(self, key: str) -> StoredObject:
-        if key == POINTER_KEY and self._written and self.inner.get(key):
+    def get(self, key: str, **options: Any) -> StoredObject:
+        if key == POINTER_KEY and self._written and self.inner.get(key, **options):
             self._written = False
             raise StorageUnavailable("a hiccup")
-        return self.inner.get(key)
+        return self.inner.get(key, **options)
 
 
 @pytest.mark.parametrize("options", [Options(), REBUILD], ids=["plain", "rebuild"])

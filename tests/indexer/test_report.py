@@ -25,6 +25,10 @@ REPORT = Report(
 )
 
 
+def test_one_picture_is_not_called_pictures() -> None:
+    assert summary(replace(REPORT, seen=1)).startswith("1 picture: ")
+
+
 def test_one_line_for_a_run_without_losses() -> None:
     assert summary(REPORT) == (
         "1,234 pictures: 10 added, 2 changed, 3 removed, 1,200 unchanged, 0 skipped, 0 failed; "
@@ -69,5 +73,5 @@ def test_a_run_that_finds_no_picture_says_why() -> None:
 
 
 def test_damaged_pictures_that_are_indexed_are_named() -> None:
-    report = replace(REPORT, damaged=(Unindexed("a.jpg", "The file is damaged."),))
-    assert summary(report).splitlines()[-1] == "  damaged a.jpg: The file is damaged."
+    report = replace(REPORT, damaged=(Unindexed("a.jpg", "The file is damaged: all of the picture can be seen."),))
+    assert summary(report).splitlines()[-1] == "  damaged a.jpg: The file is damaged: all of the picture can be seen."

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -278,9 +279,9 @@ def test_eight_failures_that_are_not_in_a_row_need_no_probe(collection: Collecti
     class Probed(FailingStore):
         pointer_reads = 0
 
-        def get(self, key: str) -> StoredObject:
+        def get(self, key: str, **options: Any) -> StoredObject:
             self.pointer_reads += key == POINTER_KEY
-            return super().get(key)
+            return super().get(key, **options)
 
     def pointer_reads() -> int:
         store = Probed(collection.store, errors)
@@ -403,7 +404,9 @@ def test_damaged_pictures_are_indexed_and_named(collection: Collection) -> None:
         collection.store.put(key, file)
     report = collection.run()
     assert report.added == 2
-    assert report.damaged == tuple(Unindexed(key, "The file is damaged.") for key in ("a.jpg", "b.jpg"))
+    assert report.damaged == tuple(
+        Unindexed(key, "The file is damaged: all of the picture can be seen.") for key in ("a.jpg", "b.jpg")
+    )
 
 
 def test_a_picture_that_costs_too_much_is_named_and_the_others_are_indexed(collection: Collection) -> None:

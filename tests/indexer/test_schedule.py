@@ -90,7 +90,7 @@ def test_times_go_forward_when_clocks_change(begins: datetime, monkeypatch: pyte
     "text",
     [
         *("", "0", "-5", "nan", "inf", "hourly", "* * *", "61 * * * *", "0 3 * * 8", "0 3 * * 5-1", "0 3 * * x"),
-        *("* * * * * *", "0 3 30 2 *"),
+        *("* * * * * *", "0 3 30 2 *", "0 0 31 2 *", "0 0 31 4,6,9,11 *"),
     ],
 )
 def test_a_schedule_that_is_none_is_explained(text: str) -> None:

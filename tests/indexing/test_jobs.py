@@ -47,6 +47,7 @@ def done(command: list[str], finished: Finished | None = None, **options: bool) 
     async def story() -> None:
         runs = IndexJobs(finished or Finished(), command=command)
         ended.append(await over(runs.start(**options)))
+        await runs.stop()
 
     run(story)
     return ended[0]
@@ -149,6 +150,28 @@ WAITS_FOR_SIGTERM = (
     'print(json.dumps({"phase": "indexing", "done": 0, "total": 1}), flush=True)',
     "time.sleep(60)",
 )
+
+
+GOES_ON_AFTER_ITS_REPORT = (
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+    'print(json.dumps({"report": {"added": 3}}), flush=True)',
+    'print("fitting 8-bit arithmetic", file=sys.stderr, flush=True)',
+    "time.sleep(60)",
+)
+
+
+def test_a_job_is_over_with_its_report_though_the_process_goes_on() -> None:
+    async def story() -> None:
+        finished = Finished()
+        runs = IndexJobs(finished, command=script(*GOES_ON_AFTER_ITS_REPORT))
+        first = await over(runs.start())
+        assert (first.state, first.report, finished.count) == (JobState.SUCCEEDED, Report(added=3), 1)
+        second = await over(runs.start())
+        assert (second.state, second.report, finished.count) == (JobState.SUCCEEDED, Report(added=3), 2)
+        await runs.stop()
+        assert (first.state, second.error, finished.count) == (JobState.SUCCEEDED, None, 2)
+
+    run(story)
 
 
 def test_stopping_asks_the_run_to_stop_and_waits_for_it() -> None:

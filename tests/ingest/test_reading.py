@@ -68,6 +68,13 @@ def test_an_archived_object_is_skipped_until_a_person_asks_again(store: LocalSto
     assert outcome == Skip(KEY, store.head(KEY).etag, reason)
 
 
+def test_an_object_that_has_grown_since_it_was_listed_is_skipped(store: LocalStore) -> None:
+    info = store.head(KEY)
+    store.put(KEY, b"x" * 5000)
+    outcome = Reader(store, ImageSettings(max_bytes=4000), (), decode_image).fetch(info)
+    assert outcome == Skip(KEY, info.etag, f"{KEY} has more than 4,000 bytes. IMAGE_MAX_BYTES allows no more.")
+
+
 def test_too_little_memory_to_fetch_is_tried_again_by_the_next_run(store: LocalStore) -> None:
     outcome = read(FailingStore(store, {KEY: MemoryError()}))
     assert isinstance(outcome, Failure)
@@ -128,7 +135,7 @@ def test_the_flaw_of_a_damaged_picture_is_told(store: LocalStore) -> None:
     store.put(KEY, encoded(smooth(320, 240), "JPEG")[:-2])
     outcome = read(store)
     assert isinstance(outcome, Content)
-    assert outcome.flaw == "The file is damaged."
+    assert outcome.flaw == "The file is damaged: all of the picture can be seen."
 
 
 def test_a_decoder_that_was_killed_for_memory_is_tried_again_by_the_next_run(store: LocalStore) -> None:

@@ -79,6 +79,13 @@ def test_unchanged_pictures_are_not_sent_again(client: httpx2.Client, path: str)
     assert client.get(f"{URL}/{path}", headers={"If-None-Match": '"other"'}).status_code == 200
 
 
+@pytest.mark.parametrize(("path", "cached"), [("original", "private, no-cache"), ("thumbnail", "private, max-age=300")])
+def test_browsers_keep_thumbnails_for_minutes(client: httpx2.Client, path: str, cached: str) -> None:
+    answer = client.get(f"{URL}/{path}")
+    unchanged = client.get(f"{URL}/{path}", headers={"If-None-Match": answer.headers["etag"]})
+    assert answer.headers["cache-control"] == unchanged.headers["cache-control"] == cached
+
+
 @pytest.mark.parametrize("path", ["", "/original", "/thumbnail"])
 def test_head_answers_as_get_without_the_body(client: httpx2.Client, path: str) -> None:
     """RFC 9110, 9.3.2."""

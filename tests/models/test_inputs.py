@@ -116,3 +116,16 @@ def test_a_second_start_imports_neither_torch_nor_transformers(tiny_clip: Path, 
     command = [sys.executable, "-c", LOAD, str(tiny_clip), str(converted_cache)]
     second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     assert second.stdout.split() == []
+
+
+def test_how_texts_may_be_padded_is_known_from_the_tokenizer(tiny_clip: Path, tiny_siglip: Path) -> None:
+    prepare = SourceModel(Checkpoint("tiny", tiny_clip)).prepare
+    padding = prepare.padding
+    assert padding is not None
+    assert padding.longest == 24
+    short, long = prepare.texts(["a dog"]), prepare.texts(["a dog", "two children playing football in the park"])
+    for name, array in short.items():
+        added = long[name].shape[1] - array.shape[1]
+        longer = np.pad(array, ((0, 0), (0, added)), constant_values=padding.values[name])
+        np.testing.assert_array_equal(longer[0], long[name][0])
+    assert SourceModel(Checkpoint("tiny", tiny_siglip)).prepare.padding is None

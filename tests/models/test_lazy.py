@@ -46,7 +46,7 @@ def test_the_fingerprint_is_found_once_and_loads_nothing(loader: Loader) -> None
 
 def test_many_threads_load_it_once_with_the_calibration(loader: Loader) -> None:
     model = LazyEmbedder(loader.fingerprint, loader.load)
-    model.calibration = Calibration("your pictures", True, tuple)
+    model.calibration = Calibration("your pictures", True, lambda _: ())
     together = threading.Barrier(4)
 
     def use() -> Embedder:
@@ -93,3 +93,14 @@ def test_a_model_that_can_not_be_loaded_is_tried_again(loader: Loader) -> None:
     with pytest.raises(ModelUnavailable, match="no memory"):
         _ = model.embedder
     assert model.embedder is loader.embedder
+
+
+def test_a_forgotten_model_is_loaded_again(loader: Loader) -> None:
+    model = LazyEmbedder(loader.fingerprint, loader.load, lambda: "fake")
+    assert (model.name, model.is_loaded) == ("fake", False)
+    assert model.embedder is loader.embedder
+    model.worked_elsewhere(replace(loader.embedder.identity, precision="bf16"))
+    model.forget()
+    assert not model.is_used
+    assert model.identity == loader.embedder.identity
+    assert len(loader.calibrations) == 2

@@ -11,11 +11,12 @@ from tests.support.tiny_models import build_tiny_clip
 def test_every_runner_is_measured_and_compared_with_the_plain_loop(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.models.calibration import calibration_texts  # with PyTorch, which takes seconds to import
+    from app.models import calibration  # with PyTorch, which takes seconds to import
+    from app.models.calibration import calibration_texts
     from app.models.openvino import quantization
     from scripts.bench_encode import main
 
-    monkeypatch.setattr(quantization, "MOST_PICTURES", quantization.LEAST_PICTURES)
+    monkeypatch.setattr(calibration, "MOST_PICTURES", quantization.LEAST_PICTURES)
     monkeypatch.setattr(quantization, "calibration_texts", lambda: calibration_texts()[::9])
     main(model=str(build_tiny_clip(tmp_path / "clip")), batch=3, rounds=2, seconds=0.02, threads=1)
     printed = capsys.readouterr().out

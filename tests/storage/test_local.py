@@ -48,7 +48,7 @@ def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert LocalStore.from_url("file://~/data").uri("a") == f"file://{tmp_path}/data/a"
 
 
-@pytest.mark.parametrize("url", ["file://", "s3://bucket", "data"])
+@pytest.mark.parametrize("url", ["file://", "s3://bucket"])
 def test_an_address_of_no_folder(url: str) -> None:
     with pytest.raises(InvalidSettings, match="file://folder"):
         LocalStore.from_url(url)

@@ -1,4 +1,4 @@
-"""`image2search demo` as a real process."""
+"""`image2search demo` as a real process, without the packages of the extra `models`, as `make demo` installs it."""
 
 import re
 import signal
@@ -14,6 +14,7 @@ import pytest
 from tests.support.processes import unmeasured
 
 PROGRAM = Path(sys.executable).with_name("image2search")
+WITHOUT_MODELS = Path(__file__).with_name("without_models")
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,21 @@ def first_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         yield running
 
 
+def demo_environment() -> dict[str, str]:
+    """The environment of a fresh checkout's `make demo`."""
+    kept = {name: value for name, value in unmeasured().items() if name not in ("STORAGE_URL", "MODEL")}
+    return {**kept, "PYTHONPATH": str(WITHOUT_MODELS), "PYTHONUNBUFFERED": "1"}
+
+
 @contextmanager
 def demo(folder: Path) -> Iterator[Demo]:
     """Run in `folder`, and ended by Ctrl-C."""
-    environment = {name: value for name, value in unmeasured().items() if name not in ("STORAGE_URL", "MODEL")}
     with (
         (folder / "stderr.txt").open("a") as stderr,
         subprocess.Popen(
             [PROGRAM, "demo", "--port", "0"],
             cwd=folder,
-            env={**environment, "PYTHONUNBUFFERED": "1"},
+            env=demo_environment(),
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,

@@ -17,8 +17,8 @@ class WrappedStore:
     def __init__(self, inner: ObjectStore) -> None:
         self.inner = inner
 
-    def get(self, key: str) -> StoredObject:
-        return self.inner.get(key)
+    def get(self, key: str, **options: Any) -> StoredObject:
+        return self.inner.get(key, **options)
 
     def get_range(self, key: str, start: int, length: int) -> bytes:
         return self.inner.get_range(key, start, length)

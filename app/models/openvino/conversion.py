@@ -1,16 +1,20 @@
-"""A model converted to OpenVINO, made once and kept in a cache on this machine.
+"""A model converted to OpenVINO, kept in a cache on this machine.
 
 `<cache>/openvino/<fingerprint>/` holds `text.xml`, `image.xml`, their weights (`.bin`), and the files of
 `InputPreparer.save`, so a second start imports neither PyTorch nor transformers. A folder that is damaged, or that
-another version made, is made again.
+another version made, is made again: copied from the model's own folder when that has the model converted too, as the
+demo model's does (`scripts/convert_model.py`), or converted.
 """
 
 import logging
+import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from app.models import artifacts
+from app.models.checkpoint import CONVERTED, Checkpoint
 from app.models.hugging_face import SourceModel
 from app.models.inputs import InputPreparer
 from app.models.openvino.core import NotConvertible, openvino
@@ -29,34 +33,74 @@ class Converted:
 
 
 class Converter:
-    """Finds a converted model in the cache, or converts it."""
+    """Finds a converted model in the cache or in its own folder, or converts it."""
 
-    def __init__(self, fingerprint: str, source: SourceModel) -> None:
-        self._fingerprint, self._source = fingerprint, source
+    def __init__(self, checkpoint: Checkpoint, source: SourceModel) -> None:
+        self._source, self._fingerprint = source, checkpoint.fingerprint()
+        self._shipped = checkpoint.folder / CONVERTED
 
     def find_or_convert(self, cache: Path) -> Converted:
-        """Raises NotConvertible, ModelUnavailable, OSError."""
-        folder = cache / "openvino" / self._fingerprint
-        made_by = {"format": FORMAT, "openvino": openvino.__version__, "fingerprint": self._fingerprint}
-        manifest = artifacts.find(folder, made_by)
+        """The model in the cache, put there if it was not. Raises NotConvertible, ModelUnavailable, OSError."""
+        folder = self._folder(cache)
+        manifest = artifacts.find(folder, self._made_by())
         if manifest is None:
             if folder.exists():
                 logger.warning("the converted model in %s is damaged or of another version: converted again", folder)
-            manifest = artifacts.make(folder, made_by, self._convert)
+            shipped = artifacts.find(self._shipped, self._shipped_by())
+            fill = partial(_copy, self._shipped, shipped) if shipped else self._convert
+            manifest = artifacts.make(folder, self._made_by(), fill)
         if problem := manifest.get("problem"):
             raise NotConvertible(problem)
         return Converted(folder, InputPreparer.load(folder) or self._source.prepare)
 
+    def find_preparer(self, cache: Path) -> InputPreparer:
+        """What makes the model's inputs: stored with the converted model, else transformers'. Raises ModelUnavailable.
+
+        Converts and writes nothing.
+        """
+        for folder, made_by in ((self._folder(cache), self._made_by()), (self._shipped, self._shipped_by())):
+            if artifacts.find(folder, made_by) and (found := InputPreparer.load(folder)):
+                return found
+        return self._source.prepare
+
+    def ship(self) -> Path:
+        """Convert the model into its own folder, with the weights in half precision. Returns the folder inside.
+
+        Raises NotConvertible, ModelUnavailable, OSError.
+        """
+        artifacts.make(self._shipped, self._made_by(), partial(self._write, half=True))
+        return self._shipped
+
+    def _folder(self, cache: Path) -> Path:
+        return cache / CONVERTED / self._fingerprint
+
+    def _made_by(self) -> dict[str, Any]:
+        return {**self._shipped_by(), "openvino": openvino.__version__}
+
+    def _shipped_by(self) -> dict[str, Any]:
+        """Any version of OpenVINO reads a model that an older one has written."""
+        return {"format": FORMAT, "fingerprint": self._fingerprint}
+
     def _convert(self, folder: Path) -> dict[str, Any]:
         """Write the model. When it can't be converted, keep only the reason, so that no later start tries again."""
-        from app.models.openvino import tracing  # imports PyTorch, which takes seconds; later starts don't need it
-
         logger.info("converting the model to OpenVINO, once")
         try:
-            tracing.write_towers(self._source.load_network(), self._source.prepare, folder)
+            return self._write(folder)
         except NotConvertible as error:
             for path in folder.iterdir():
                 path.unlink()
             return {"problem": str(error)}
+
+    def _write(self, folder: Path, *, half: bool = False) -> dict[str, Any]:
+        network = self._source.load_network()
+        from app.models.openvino import tracing  # imports PyTorch, which takes seconds; later starts don't need it
+
+        tracing.write_towers(network, self._source.prepare, folder, half=half)
         self._source.prepare.save(folder)
         return {}
+
+
+def _copy(shipped: Path, manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
+    for name in manifest["files"]:
+        shutil.copyfile(shipped / name, folder / name)
+    return {}

@@ -27,10 +27,13 @@ class NotConvertible(Exception):
     """OpenVINO can't run this model; the message says why."""
 
 
-def save_network(network: Any, path: Path) -> None:
-    """Write the `openvino.Model` and its weights. Raises OSError when they can't be written, on a full disk for one."""
+def save_network(network: Any, path: Path, *, half: bool = False) -> None:
+    """Write the `openvino.Model` and its weights, in `half` precision if asked.
+
+    Raises OSError when they can't be written, on a full disk for one.
+    """
     try:
-        openvino.save_model(network, path, compress_to_fp16=False)
+        openvino.save_model(network, path, compress_to_fp16=half)
     except RuntimeError as error:
         raise OSError(f"{path.name} can't be written ({first_line(error)})") from error
 

@@ -31,14 +31,14 @@ _one_conversion = threading.Lock()
 Two conversions at once would restore the wrong state."""
 
 
-def write_towers(network: Any, prepare: InputPreparer, folder: Path) -> None:
-    """Write `text.xml`, `image.xml` and their weights. Raises NotConvertible, OSError."""
+def write_towers(network: Any, prepare: InputPreparer, folder: Path, *, half: bool = False) -> None:
+    """Write `text.xml`, `image.xml` and their weights, in `half` precision if asked. Raises NotConvertible, OSError."""
     network.eval()
     with quiet_transformers():
         for kind, inputs in (("text", prepare.texts(TEXTS)), ("image", prepare.images(sample_pictures()))):
             tower = trace_tower(network, kind, inputs)
             pool_early(tower)
-            save_network(tower, folder / f"{kind}.xml")
+            save_network(tower, folder / f"{kind}.xml", half=half)
     _compare(OpenVinoTowers.load(folder, "fp32"), TorchTowers(network, "cpu", "fp32"), prepare)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -62,12 +63,12 @@ class FaultyStore(WrappedStore):
         super().__init__(inner)
         self._faults = faults
 
-    def get(self, key: str) -> StoredObject:
+    def get(self, key: str, **options: Any) -> StoredObject:
         if self._faults.sees_nothing:
             raise ObjectNotFound(f"There is no object {key}.")
         if key == self._faults.dies_reading_once:
             _die_once(self._faults.folder / "died-reading")
-        return self.inner.get(key)
+        return self.inner.get(key, **options)
 
 
 class FaultyEmbedder:

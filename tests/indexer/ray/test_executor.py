@@ -304,8 +304,8 @@ def test_storage_that_goes_down_ends_the_run(connected: None, tmp_path: Path) ->
             if not prefix:
                 (tmp_path / "bucket").rename(tmp_path / "unmounted")
 
-        def get(self, key: str) -> StoredObject:
-            return self.inner.get(key)
+        def get(self, key: str, **options: Any) -> StoredObject:
+            return self.inner.get(key, **options)
 
     bucket = Bucket(tmp_path / "bucket")
     some_pictures(bucket.store, 12)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from app.errors import ModelUnavailable
 from app.models import choose
@@ -261,10 +260,10 @@ def test_bfloat16_that_would_change_the_vectors_is_left_alone(
 ) -> None:
     monkeypatch.setattr(choose, "can_bfloat16", lambda: True)
     (converted / MEASURED).write_text('{"bf16": 0.99}')
-    with caplog.at_level(logging.WARNING, "app"):
+    with caplog.at_level(logging.DEBUG, "app"):
         assert load(tiny_clip).identity.precision == "fp32"
     assert (
-        "does not run in bf16: its vectors would stray too far (mean cosine 0.9900, at least 0.995 wanted)"
+        "runs in fp32: in bf16 its vectors would stray too far (mean cosine 0.9900, at least 0.995 wanted)"
         in caplog.text
     )
     asked_for = load(tiny_clip, precision="bf16").identity
@@ -278,18 +277,6 @@ def test_bfloat16_that_the_cpu_lacks_is_an_error(
     with pytest.raises(ModelUnavailable, match=r"this CPU does not multiply bfloat16 .* Set PRECISION=auto"):
         load(tiny_clip, precision="bf16")
     assert load(tiny_clip).identity.precision == "fp32"
-
-
-def test_the_demo_model_gives_the_vectors_of_pytorch() -> None:
-    """Uses the cache of the whole test run, so that other tests find the conversion."""
-    ours, theirs = (load_embedder(ModelSettings(device="cpu", runtime=runtime)) for runtime in ("openvino", "torch"))
-    texts = ["two red apples on the grass", "cat", "ein Segelboot bei Nacht " * 9]
-    pictures = [*sample_pictures(), Image.new("RGB", (1, 700), "teal")]
-    for left, right in (
-        (ours.encode_texts(texts), theirs.encode_texts(texts)),
-        (ours.encode_images(pictures), theirs.encode_images(pictures)),
-    ):
-        assert (left * right).sum(axis=1).min() > 0.99999
 
 
 def test_openvino_sends_no_reports_about_its_use() -> None:

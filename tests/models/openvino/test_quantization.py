@@ -1,10 +1,11 @@
 """8-bit arithmetic is fitted to pictures once, and taken only when it is faster and finds the same neighbours."""
 
-import io
 import json
 import logging
+import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from itertools import count as counting
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +14,36 @@ import pytest
 from PIL import Image
 
 from app.errors import ModelUnavailable
-from app.models import choose
+from app.models import choose, extra
 from app.models.agreement import overlap_of
 from app.models.artifacts import MANIFEST
 from app.models.calibration import MOST_PICTURES, Calibration, calibration_texts, sample_calibration, spread
-from app.models.choose import load_embedder
+from app.models.choose import KEEPS_NEIGHBOURS, can_fit_int8, fit_int8, load_embedder
 from app.models.embedder import DualEncoder
-from app.models.openvino import quantization
+from app.models.openvino import quantization, towers
 from app.models.openvino.core import CORE
-from app.models.openvino.quantization import LEAST_PICTURES
+from app.models.openvino.quantization import BATCH, LEAST_PICTURES, LOOK_BATCHES, LOOK_ERROR, LOOK_TEXTS
+from app.pictures.decoding import Picture
+from app.pictures.limits import Limits
 from app.settings import ModelSettings
 
 pytestmark = pytest.mark.long(120)
 """With all other tests of models, which the same worker runs."""
 
 Load = Callable[..., DualEncoder]
+Fit = Callable[..., None]
 
 
-def pictures(count: int) -> Iterable[bytes]:
+def pictures(count: int) -> Iterator[Image.Image]:
     """Small pictures, each with its own colours."""
     random = np.random.default_rng(0)
     for _ in range(count):
-        buffer = io.BytesIO()
         coarse = Image.fromarray(random.integers(0, 256, (3, 4, 3), np.uint8))
-        coarse.resize((48, 36), Image.Resampling.BICUBIC).save(buffer, "PNG")
-        yield buffer.getvalue()
+        yield coarse.resize((48, 36), Image.Resampling.BICUBIC)
 
 
-SAMPLES = Calibration("the sample pictures", False, lambda: pictures(LEAST_PICTURES))
-OWN = Calibration("your pictures", True, lambda: [b"no picture", *pictures(LEAST_PICTURES)])
+SAMPLES = Calibration("the sample pictures", False, lambda _: pictures(LEAST_PICTURES))
+OWN = Calibration("your pictures", True, lambda _: [None, *pictures(LEAST_PICTURES)])
 
 
 @pytest.fixture
@@ -57,7 +59,8 @@ def load(tiny_clip: Path, tmp_path: Path) -> Load:
 def few_texts_and_no_bfloat16() -> Iterator[None]:
     """With few texts a fitting takes a second and has the same result. Without bfloat16 all CPUs choose alike."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(choose, "can_bfloat16", lambda: False)
+        for module in (choose, towers):
+            patched.setattr(module, "can_bfloat16", lambda: False)
         patched.setattr(quantization, "calibration_texts", lambda: calibration_texts()[::9])
         yield
 
@@ -95,6 +98,41 @@ def able(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose, "has_int8_dot", lambda: True)
 
 
+@pytest.fixture
+def fit(tiny_clip: Path, tmp_path: Path, able: None) -> Fit:
+    """Fits as after an index run."""
+
+    def fit(calibration: Calibration = OWN, go_on: Callable[[], bool] = lambda: True, max_s: float = 60) -> None:
+        settings = ModelSettings(name=str(tiny_clip), device="cpu", cache=tmp_path / "cache", precision="auto")
+        fit_int8(settings, calibration, go_on=go_on, max_s=max_s)
+
+    return fit
+
+
+@pytest.fixture
+def fittings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Fitting takes no time and results in fp32. The list gets the number of inputs of each tower that is fitted."""
+    counts: list[int] = []
+
+    def fit(path: Path, inputs: Any) -> Any:
+        counts.append(len(list(inputs)))
+        return CORE.read_model(path)
+
+    monkeypatch.setattr(quantization, "quantize_tower", fit)
+    return counts
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Lets every comparison come to these results."""
+
+    def compared(overlap: float = 1.0, speedup: float = 2.0) -> None:
+        monkeypatch.setattr(quantization, "overlap_of", lambda *_: overlap)
+        monkeypatch.setattr(quantization, "_speedup", lambda *_: speedup)
+
+    return compared
+
+
 def say(folder: Path, **changed: Any) -> dict[str, Any]:
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text()) | changed
     (folder / MANIFEST).write_text(json.dumps(manifest))
@@ -110,6 +148,7 @@ def test_eight_bits_are_fitted_to_pictures_and_stay_near_fp32(load: Load, kept: 
     assert (said["source"], said["own"], said["against"]) == ("the sample pictures", False, "fp32")
     assert 0.5 < said["overlap"] <= 1
     assert said["speedup"] > 0
+    assert said["text_speedup"] > 0
     texts = ["a red sofa", "two dogs " * 9]
     cosines = (embedder.encode_texts(texts) * whole.encode_texts(texts)).sum(axis=1)
     assert cosines.min() > 0.9
@@ -138,17 +177,17 @@ def test_damaged_eight_bits_are_fitted_again(damage: str, load: Load, kept: Path
     if damage == "torn":
         (kept / "image.bin").write_bytes(b"torn")
     else:
-        say(kept, nncf="1.0")
+        say(kept, openvino="1.0")
     with pytest.raises(ModelUnavailable, match="PRECISION=int8, but an index run has not fitted"):
         load()
     assert load(calibration=SAMPLES).identity.precision == "int8"
-    assert say(kept)["nncf"] != "1.0"
+    assert say(kept)["openvino"] != "1.0"
 
 
 def test_too_few_pictures_are_an_error_that_says_so_and_nothing_is_kept(
     load: Load, unfitted: None, tmp_path: Path
 ) -> None:
-    few = Calibration("your pictures", True, lambda: [*pictures(LEAST_PICTURES - 1), b"no picture"])
+    few = Calibration("your pictures", True, lambda _: [*pictures(LEAST_PICTURES - 1), None])
     with pytest.raises(
         ModelUnavailable, match=r"takes 50 pictures .* of your pictures only 49 can be read\. Set PRECISION=auto"
     ):
@@ -157,7 +196,7 @@ def test_too_few_pictures_are_an_error_that_says_so_and_nothing_is_kept(
 
 
 def test_a_tower_that_nncf_refuses_leaves_only_the_reason(
-    load: Load, kept: Path, monkeypatch: pytest.MonkeyPatch, able: None, caplog: pytest.LogCaptureFixture
+    load: Load, fit: Fit, kept: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*args: object) -> None:
         raise ValueError("no such operation\nmore")
@@ -166,15 +205,18 @@ def test_a_tower_that_nncf_refuses_leaves_only_the_reason(
     for calibration in (OWN, None):
         with pytest.raises(ModelUnavailable, match=r"its image tower can't be had in 8 bits \(no such operation\)"):
             load(calibration=calibration)
-    with caplog.at_level(logging.WARNING, "app"):
-        assert load("auto", OWN).identity.precision == "fp32"
-    assert "runs in fp32, not in int8: its image tower can't be had in 8 bits" in caplog.text
+    with caplog.at_level(logging.INFO, "app"):
+        fit()
+        assert caplog.text.count("does not run in int8: its image tower can't be had in 8 bits") == 1
+        caplog.clear()
+        assert load("auto").identity.precision == "fp32"
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError()])
 def test_what_may_be_otherwise_next_time_is_not_remembered(
     load: Load,
-    able: None,
+    fit: Fit,
     unfitted: None,
     fitted_at_once: None,
     monkeypatch: pytest.MonkeyPatch,
@@ -189,51 +231,167 @@ def test_what_may_be_otherwise_next_time_is_not_remembered(
         broken.setattr(quantization, "quantize_tower", fail)
         with pytest.raises(ModelUnavailable, match=r"PRECISION=int8, but .* could not be fitted \((.*No space|out of)"):
             load(calibration=SAMPLES)
-        with caplog.at_level(logging.WARNING, "app"):
-            assert load("auto", SAMPLES).identity.precision == "fp32"
+        with caplog.at_level(logging.INFO, "app"):
+            fit()
     assert "could not be fitted" in caplog.text
     assert not list(tmp_path.rglob("int8"))
     assert load(calibration=SAMPLES).identity.precision == "int8"
 
 
-def test_auto_takes_eight_bits_that_are_faster_and_find_the_same(load: Load, kept: Path, able: None) -> None:
-    say(kept, overlap=0.951, speedup=1.5)
-    assert load("auto").identity.precision == "int8"
-    say(kept, overlap=0.99, speedup=1.05)
-    assert load("auto").identity.precision == "fp32"
-
-
-def test_auto_stays_with_floats_where_eight_bits_find_others_and_says_why(
-    load: Load, kept: Path, able: None, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("result", "precision"),
+    [
+        ({"overlap": 0.951, "speedup": 1.5, "text_speedup": 1.0}, "int8"),
+        ({"overlap": 0.949, "speedup": 3.0, "text_speedup": 3.0}, "fp32"),
+        ({"overlap": 0.99, "speedup": 1.05, "text_speedup": 3.0}, "fp32"),
+        ({"overlap": 0.99, "speedup": 3.0, "text_speedup": 0.9}, "fp32"),
+    ],
+)
+def test_auto_takes_eight_bits_that_are_faster_and_find_the_same(
+    load: Load, kept: Path, able: None, result: dict[str, float], precision: str
 ) -> None:
-    say(kept, overlap=0.9321, speedup=3.0)
-    with caplog.at_level(logging.WARNING, "app"):
-        assert load("auto").identity.precision == "fp32"
-    assert (
-        "finds 93.2 % of the ten nearest pictures that it finds in fp32, measured on the sample pictures" in caplog.text
-    )
-    assert caplog.text.strip().endswith("at least 95 % are wanted: it runs in fp32")
-    caplog.clear()
-    with caplog.at_level(logging.WARNING, "app"):
-        assert load("int8").identity.precision == "int8"
-    assert "but PRECISION=int8 asks for it" in caplog.text
+    say(kept, **result)
+    assert load("auto").identity.precision == precision
 
 
-def test_auto_fits_nothing_on_a_cpu_that_gains_nothing(
-    load: Load, unfitted: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_load_with_auto_fits_nothing_and_says_nothing(
+    load: Load, unfitted: None, able: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(choose, "has_int8_dot", lambda: False)
-    assert load("auto", SAMPLES).identity.precision == "fp32"
+    with caplog.at_level(logging.INFO, "app"):
+        assert load("auto", OWN).identity.precision == "fp32"
+    assert not caplog.text
     assert not list(tmp_path.rglob("int8"))
 
 
-def test_auto_without_pictures_goes_on_in_floats(
-    load: Load, unfitted: None, able: None, caplog: pytest.LogCaptureFixture
+def test_a_fitting_that_pays_is_told_once_and_taken_by_the_next_load(
+    load: Load,
+    fit: Fit,
+    unfitted: None,
+    fittings: list[int],
+    compared: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    compared(overlap=0.97, speedup=1.8)
     with caplog.at_level(logging.INFO, "app"):
-        assert load("auto").identity.precision == "fp32"
-    assert "runs in fp32, not in int8: an index run has not fitted 8-bit arithmetic on this machine" in caplog.text
-    assert all(record.levelno == logging.INFO for record in caplog.records)
+        fit()
+    assert re.search(
+        r"From the next start on .* runs in int8: pictures 1\.8 and texts 1\.8 times as fast as in fp32, 97\.0 % of the"
+        r" nearest pictures the same\. \(PRECISION=fp32 prevents it\.\)", caplog.text,
+    )  # fmt: skip
+    assert fittings == [LOOK_BATCHES, LOOK_TEXTS, -(-LEAST_PICTURES // BATCH), 16], "a look, then a whole fitting"
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "app"):
+        assert load("auto").identity.precision == "int8"
+    assert not caplog.text
+
+
+def test_a_look_at_a_few_pictures_rejects_what_does_not_pay_and_that_is_kept(
+    load: Load,
+    fit: Fit,
+    unfitted: None,
+    fittings: list[int],
+    compared: Callable[..., None],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    compared(overlap=0.86)
+    with caplog.at_level(logging.INFO, "app"):
+        fit()
+    assert re.search(
+        r"stays in fp32: in int8 it finds 86\.0 % of the ten nearest pictures that fp32 finds, measured on your"
+        r" pictures; at least 95 % are wanted\. \(PRECISION=int8 uses int8 anyway\.\)", caplog.text,
+    )  # fmt: skip
+    assert fittings == [LOOK_BATCHES, LOOK_TEXTS]
+    (folder,) = tmp_path.glob("cache/openvino/*/int8")
+    assert [path.name for path in folder.iterdir()] == [MANIFEST]
+    assert load("auto").identity.precision == "fp32"
+    assert load("int8", OWN).identity.precision == "int8", "what is asked for is fitted all the same"
+
+
+def test_a_look_that_is_only_a_little_worse_is_followed_by_a_whole_fitting(
+    fit: Fit, unfitted: None, fittings: list[int], compared: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    compared(overlap=KEEPS_NEIGHBOURS - LOOK_ERROR / 2)
+    with caplog.at_level(logging.INFO, "app"):
+        fit()
+    assert len(fittings) == 4
+    assert "stays in fp32" in caplog.text
+
+
+@pytest.mark.parametrize("moment", [1, 60, 75])
+def test_a_fitting_can_be_stopped_at_any_time_and_leaves_nothing(
+    fit: Fit, unfitted: None, fittings: list[int], tmp_path: Path, caplog: pytest.LogCaptureFixture, moment: int
+) -> None:
+    asked = counting(1)
+    with caplog.at_level(logging.INFO, "app"):
+        fit(go_on=lambda: next(asked) < moment)
+    assert "The fitting was stopped; a later index run fits" in caplog.text
+    assert next(asked) == moment + 1, "it ends at once"
+    (model,) = tmp_path.glob("cache/openvino/*")
+    assert {path.name for path in model.parent.iterdir()} == {model.name}
+    assert not [path for path in model.iterdir() if path.name == "int8" or path.name.startswith(".")]
+
+
+def test_a_fitting_that_takes_too_long_is_given_up_for_good(
+    load: Load, fit: Fit, unfitted: None, fittings: list[int], able: None, caplog: pytest.LogCaptureFixture,
+    tiny_clip: Path, tmp_path: Path,
+) -> None:  # fmt: skip
+    settings = ModelSettings(name=str(tiny_clip), device="cpu", cache=tmp_path / "cache", precision="auto")
+    fingerprint = load("fp32").identity.fingerprint
+    assert can_fit_int8(settings, fingerprint)
+    with caplog.at_level(logging.INFO, "app"):
+        fit(max_s=-1)
+    assert "stays in fp32: in int8 it takes more than" in caplog.text
+    assert fittings == []
+    assert not can_fit_int8(settings, fingerprint)
+
+
+def test_what_can_be_fitted_is_known_without_the_model(
+    kept: Path, able: None, tmp_path: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ModelSettings(name=str(tiny_clip), device="cpu", cache=tmp_path / "cache", precision="auto")
+    fingerprint = kept.parent.name
+    assert can_fit_int8(settings, fingerprint), "the samples' fitting gives way to one to own pictures"
+    say(kept, own=True)
+    assert not can_fit_int8(settings, fingerprint)
+    shutil.rmtree(kept)
+    assert can_fit_int8(settings, fingerprint)
+    assert not can_fit_int8(settings, "0" * 32), "the model is not converted here"
+    for changed in ({"precision": "fp32"}, {"precision": "int8"}, {"runtime": "torch"}):
+        assert not can_fit_int8(settings.model_copy(update=changed), fingerprint)
+    with monkeypatch.context() as without:
+        without.setattr(extra, "is_installed", lambda packages: False)
+        assert not can_fit_int8(settings, fingerprint)
+    monkeypatch.setattr(choose, "has_int8_dot", lambda: False)
+    assert not can_fit_int8(settings, fingerprint)
+
+
+def test_int8_that_is_asked_for_is_fitted_first_and_its_losses_are_told_once(
+    load: Load, unfitted: None, fittings: list[int], compared: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    compared(overlap=0.9321)
+    with caplog.at_level(logging.INFO, "app"):
+        assert load("int8", OWN).identity.precision == "int8"
+    assert fittings == [-(-LEAST_PICTURES // BATCH), 16], "no look first"
+    assert "runs in int8, as PRECISION=int8 asks, but it finds 93.2 % of the ten nearest" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "app"):
+        assert load("int8").identity.precision == "int8"
+    assert not caplog.text
+
+
+def test_an_index_of_mixed_arithmetic_is_compared_too(
+    load: Load, unfitted: None, fitted_at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[Any] = []
+
+    def note(pictures: Any, pictures8: Any, *queries: Any) -> float:
+        rows.append((pictures8 is pictures, bool(queries)))
+        return 1.0
+
+    monkeypatch.setattr(quantization, "overlap_of", note)
+    load("int8", SAMPLES)
+    assert rows == [(True, True), (False, True), (False, True), (False, False), (False, False)]
 
 
 def test_pytorch_has_no_eight_bits(load: Load) -> None:
@@ -263,7 +421,13 @@ def test_overlap_counts_the_neighbours_that_both_name() -> None:
 def test_the_samples_of_the_checkout_are_what_is_at_hand() -> None:
     samples = sample_calibration()
     assert samples is not None
-    files = list(samples.files())
+    files: list[bytes] = []
+
+    def read(data: bytes, limits: Limits) -> Picture:
+        files.append(data)
+        return Picture(Image.new("RGB", (1, 1)), 1, 1, "JPEG")
+
+    assert len(list(samples.pictures(read))) == len(files)
     assert LEAST_PICTURES < len(files) <= MOST_PICTURES
     assert all(data.startswith(b"\xff\xd8\xff") for data in files)
     assert len(set(calibration_texts())) == 144

@@ -8,7 +8,9 @@ import pytest
 
 from app.models.base import ModelInputs
 from app.models.choose import load_embedder
-from app.models.openvino.towers import PASS_TOKENS, by_length
+from app.models.inputs import Padding
+from app.models.openvino import towers
+from app.models.openvino.towers import COUNTS, LENGTHS, PASS_TOKENS, Grid, by_length
 from app.settings import ModelSettings
 
 
@@ -37,7 +39,7 @@ def test_no_other_division_costs_less(seed: int) -> None:
     lengths = sorted(random.integers(1, 60, 9).tolist())
 
     def cost(groups: list[list[int]]) -> int:
-        return sum(PASS_TOKENS + len(group) * max(group) for group in groups)
+        return sum(PASS_TOKENS["fp32"] + len(group) * max(group) for group in groups)
 
     every = [
         [lengths[start:end] for start, end in zip((0, *cuts), (*cuts, 9), strict=True)]
@@ -59,7 +61,52 @@ def test_padding_that_the_model_learned_with_stays() -> None:
     inputs = {"input_ids": tokens([2] * 30 + [60])["input_ids"]}
     ((rows, part),) = by_length(inputs)
     assert rows.tolist() == list(range(31))
-    assert part is inputs
+    np.testing.assert_array_equal(part["input_ids"], inputs["input_ids"])
+    ((rows, part),) = by_length(inputs, grid=Grid(COUNTS, LENGTHS))
+    assert rows.tolist() == [*range(31), 30]
+    assert part["input_ids"].shape == (32, 60)
+
+
+GRID = Grid(COUNTS, LENGTHS, Padding({"input_ids": 9, "attention_mask": 0}, longest=77))
+
+
+def test_passes_of_a_grid_have_few_shapes_and_their_texts_stay_what_they_are() -> None:
+    random = np.random.default_rng(1)
+    shapes: set[tuple[int, ...]] = set()
+    for count in range(1, 33):
+        lengths = random.integers(3, 25, count).tolist()
+        inputs = tokens(lengths)
+        seen: set[int] = set()
+        for rows, part in by_length(inputs, PASS_TOKENS["int8"], GRID):
+            shapes.add(part["input_ids"].shape)
+            assert part["input_ids"].shape[0] in COUNTS
+            assert part["input_ids"].shape[1] in LENGTHS
+            for row, ids, mask in zip(rows, part["input_ids"], part["attention_mask"], strict=True):
+                assert mask.sum() == lengths[row]
+                np.testing.assert_array_equal(ids[: lengths[row]], inputs["input_ids"][row, : lengths[row]])
+            seen |= set(rows.tolist())
+        assert seen == set(range(count))
+    assert len(shapes) <= 60
+    assert len({rows * columns for rows, columns in shapes}) <= 45, "kernels depend on the number of tokens in a pass"
+
+
+def test_texts_are_not_made_longer_than_the_models_context() -> None:
+    assert [GRID.columns(length) for length in (1, 8, 9, 24, 49, 65, 77)] == [8, 8, 12, 24, 64, 77, 77]
+    assert [GRID.rows(count) for count in (1, 5, 9, 32, 65)] == [1, 5, 10, 32, 65]
+    assert [Grid(COUNTS, LENGTHS).columns(length) for length in (3, 9)] == [3, 9], "it does not know how to pad"
+    ((_, part),) = by_length(tokens([70]), grid=GRID)
+    assert part["input_ids"][0, 70:].tolist() == [9] * 7
+    assert part["attention_mask"].sum() == 70
+
+
+def test_every_text_gets_its_own_vector_in_a_grid(
+    tiny_clip: Path, converted_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ModelSettings(name=str(tiny_clip), device="cpu", precision="fp32", cache=converted_cache)
+    texts = ["a dog", "two red boats on the lake at night", "sky", "", "a cat sleeping"]
+    free = load_embedder(settings).encode_texts(texts)
+    monkeypatch.setattr(towers, "NEED_GRID", {"fp32"})
+    np.testing.assert_allclose(load_embedder(settings).encode_texts(texts), free, atol=1e-4)
 
 
 def test_a_text_has_the_same_vector_in_any_company(tiny_clip: Path) -> None:
