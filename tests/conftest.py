@@ -9,6 +9,7 @@ from xdist.scheduler import LoadScopeScheduling
 pytest_plugins = [
     "tests.support.chroma_server",
     "tests.support.demo",
+    "tests.support.environment",
     "tests.support.milvus_server",
     "tests.support.model_cache",
     "tests.support.s3_server",

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import tomllib
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -79,16 +78,6 @@ def mounts(service: str, **variables: str) -> list[tuple[str, str]]:
     """(source, target with its options) of each volume."""
     volumes = [interpolate(volume, variables) for volume in SERVICES[service]["volumes"]]
     return [(source, target) for source, _, target in (volume.partition(":") for volume in volumes)]
-
-
-@pytest.fixture
-def _clean_environment() -> Iterator[None]:
-    saved = dict(os.environ)
-    for name, _, _ in variables():
-        os.environ.pop(name, None)
-    yield
-    os.environ.clear()
-    os.environ.update(saved)
 
 
 def test_base_images_are_pinned_to_our_python() -> None:
@@ -164,7 +153,7 @@ def test_the_image_gets_pytorch_where_its_model_needs_it(
     assert declared == {"MODEL", "EXTRAS", "PIP_EXTRA_INDEX_URL"} == set(SERVICES["api"]["build"]["args"])
 
 
-@pytest.mark.usefixtures("_clean_environment")
+@pytest.mark.usefixtures("clean_environment")
 def test_the_image_listens_where_docker_forwards_to() -> None:
     for argument in of("ENV", final_stage()):
         os.environ.update(word.split("=", 1) for word in shlex.split(argument) if not word.startswith("PATH="))
@@ -273,7 +262,7 @@ def test_our_containers_can_write_only_their_volumes(name: str) -> None:
     assert [target for target in targets if target.endswith(":ro")] == ["/pictures:ro", "/models:ro"]
 
 
-@pytest.mark.usefixtures("_clean_environment")
+@pytest.mark.usefixtures("clean_environment")
 def test_a_folder_and_a_model_of_this_machine_can_be_mounted(tmp_path: Path) -> None:
     """As docs/deploy.md says it."""
     guide = (ROOT / "docs" / "deploy.md").read_text("utf-8")
@@ -305,7 +294,7 @@ def test_the_commands_are_commands_of_the_program(name: str) -> None:
     assert "Usage" in done.stdout
 
 
-@pytest.mark.usefixtures("_clean_environment")
+@pytest.mark.usefixtures("clean_environment")
 def test_by_default_our_services_use_the_local_server() -> None:
     for name in ("api", "indexer"):
         os.environ.update(environment_of(name))

@@ -1,10 +1,8 @@
 """What the documents say of settings and files is so."""
 
 import hashlib
-import os
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +17,6 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ASSIGNMENT = re.compile(r"^#([A-Z][A-Z0-9_]*)=(.*)$")
 CODE_SPAN = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-
-
-@pytest.fixture
-def _clean_environment() -> Iterator[None]:
-    saved = dict(os.environ)
-    for name, _, _ in variables():
-        os.environ.pop(name, None)
-    yield
-    os.environ.clear()
-    os.environ.update(saved)
 
 
 def example() -> dict[str, tuple[str, str]]:
@@ -62,7 +50,7 @@ def test_the_example_names_each_variable_once() -> None:
     assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL"} <= set(names)
 
 
-@pytest.mark.usefixtures("_clean_environment")
+@pytest.mark.usefixtures("clean_environment")
 @pytest.mark.parametrize("uncommented", [False, True], ids=["as it stands", "every line uncommented"])
 def test_a_copy_of_the_example_loads_and_changes_nothing(tmp_path: Path, uncommented: bool) -> None:
     copy = tmp_path / ".env"
