@@ -9,7 +9,7 @@ Every query is searched twice, everywhere and where detection says. A hit is rig
 
 - for a caption: if it is the picture that has this caption, so that a tenth of the top ten is the most;
 - for a query made of a folder's name, such as "blue dress": if it lies in that folder, or a caption of it has the name;
-- for one about somebody with it, such as "a girl in a pink dress": if a caption of it has that word, `girl`.
+- for one about a person with it, such as "a girl in a pink dress": if a caption of it has that word, `girl`.
 """
 
 import csv
@@ -50,7 +50,7 @@ ABOUT = {
     "a dog without a {}": "dog",
     "a boy looking at the {}": "boy",
 }
-"""The folder's name is about what somebody has or lacks."""
+"""The folder's name is about what a person has or lacks."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def queries_of(library: Library, names: FolderNames) -> Iterator[tuple[str, str,
         for pattern in NAMED:
             yield "named", pattern.format(name), shown
         for pattern, word in ABOUT.items():
-            yield "about somebody", pattern.format(name), library.mentioning(word)
+            yield "about a person", pattern.format(name), library.mentioning(word)
 
 
 def compare(

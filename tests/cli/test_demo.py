@@ -71,10 +71,10 @@ def test_the_demo_needs_no_pytorch(first_demo: Demo) -> None:
 
 @pytest.mark.parametrize(("variable", "own"), [("STORAGE_URL", "data/demo"), ("MODEL", "demo")])
 def test_the_demo_has_a_store_and_a_model_of_its_own(monkeypatch: pytest.MonkeyPatch, variable: str, own: str) -> None:
-    monkeypatch.setenv(variable, "s3://somebody-elses")
+    monkeypatch.setenv(variable, "s3://of-another-project")
     assert environment_of(demo_settings(Settings()))[variable] == own
 
 
 def test_the_demo_keeps_its_index_with_its_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("INDEX_URL", "s3://somebody-elses")
+    monkeypatch.setenv("INDEX_URL", "s3://of-another-project")
     assert environment_of(demo_settings(Settings()))["INDEX_URL"] == ""

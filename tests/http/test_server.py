@@ -25,7 +25,7 @@ class Hasty(LimitedProtocol):
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers at once, whatever the body does, with as many bytes as the path says."""
+    """Answers at once, without waiting for the body, with as many bytes as the path says."""
     if scope["type"] == "lifespan":
         return
     body = b"x" * int(scope["path"][1:] or 2)

@@ -30,7 +30,7 @@ class Demo:
 def first_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """From nothing, beside an `.env` that is for something else. Making its index takes most of the time."""
     folder = tmp_path_factory.mktemp("demo")
-    (folder / ".env").write_text("STORAGE_URL=s3://somebody-elses\nMODEL=openai/clip-vit-base-patch32\n")
+    (folder / ".env").write_text("STORAGE_URL=s3://of-another-project\nMODEL=openai/clip-vit-base-patch32\n")
     with demo(folder) as running:
         yield running
 
