@@ -15,6 +15,7 @@ import anyio.to_thread
 
 from app.catalog.bucket_backend import BucketBackend
 from app.catalog.catalog import Catalog, check_model
+from app.catalog.exclusion import exclusion
 from app.catalog.live import NOTHING_YET, LiveCatalog
 from app.catalog.server_backend import ServerBackend
 from app.catalog.view import View
@@ -24,6 +25,21 @@ from app.errors import IndexNotReady, InvalidSettings
 from app.http.addresses import Locator
 from app.indexing.follower import IndexFollower, Indexing
 from app.indexing.jobs import IndexJobs
+from app.ingest.fetching import Fetcher
+from app.ingest.web.provider import Provider, Remembering
+from app.library.atlas.service import Atlas
+from app.library.duplicates.dismissals import Dismissals
+from app.library.duplicates.service import Duplicates
+from app.library.editing.adding import Adding
+from app.library.editing.curating import Curating
+from app.library.editing.deleting import Deleting
+from app.library.editing.edits import Edits
+from app.library.export.service import Exporter
+from app.library.imports.service import Imports
+from app.library.listing.service import Listing
+from app.library.map.cartography import Cartographer
+from app.library.map.service import LibraryMap
+from app.library.map.store import MapStore
 from app.library.service import Library
 from app.library.thumbnails import Thumbnails
 from app.models import extra
@@ -36,7 +52,7 @@ from app.pictures.decoding import ReadPicture
 from app.pictures.processes import DecoderProcesses, Decoders, InThisProcess
 from app.search.served_names import ServedNames
 from app.search.service import SearchService
-from app.settings import ModelSettings, Settings, StorageSettings, environment_of
+from app.settings import ModelSettings, Settings, StorageSettings, WebSettings, environment_of
 from app.storage.base import ObjectStore
 from app.storage.local import STATE_FOLDER, LocalStore
 from app.storage.urls import folder_of_url, scheme_of
@@ -48,6 +64,9 @@ DECODERS = min(os.cpu_count() or 1, 8)
 
 THUMBNAIL_THREADS = 4
 """Thumbnails that are made at the same time. Each one holds its original in memory while it waits to be decoded."""
+
+ATLAS_THREADS = 2
+"""Pages of the atlas that are drawn at the same time. The decoders are shared with everything else."""
 
 STORAGE_THREADS = 16
 """Calls of the object store at the same time; most of the time they wait for the network."""
@@ -74,7 +93,19 @@ class State(TypedDict):
     current_view: Callable[[], View]
     search: SearchService
     library: Library
+    listing: Listing
+    exporter: Exporter
+    adding: Adding
+    curating: Curating
+    deleting: Deleting
+    duplicates: Duplicates
+    map: LibraryMap
+    atlas: Atlas
+    imports: Imports
     indexing: Indexing
+    fetcher: Fetcher
+    begin_stop: Callable[[], None]
+    """Called when the service is told to stop, while requests are still answered."""
 
 
 def build(settings: Settings, *, for_batches: bool = False) -> Parts:
@@ -96,37 +127,142 @@ def build(settings: Settings, *, for_batches: bool = False) -> Parts:
     return Parts(settings, store, open_catalog(settings, index_store), model, index_store, decoders)
 
 
+class Services:
+    """What `running` starts, each made once."""
+
+    def __init__(self, parts: Parts, embedder: Embedder) -> None:
+        settings = parts.settings
+        self._parts, self._settings = parts, settings
+        self._workers = self._threads(os.cpu_count() or 1)
+        self._storage = self._threads(STORAGE_THREADS)
+        self._names = ServedNames()
+        self.encoder = Encoder(
+            embedder,
+            settings.batch,
+            settings.image,
+            self._workers,
+            decoding=self._threads(DECODERS),
+            decoders=parts.decoders,
+        )
+        self._live = LiveCatalog(parts.catalog, embedder.identity, self._names.prepare)
+        self.follower = IndexFollower(self._live, settings.index.poll_s)
+        self.jobs = IndexJobs(self.follower.refresh, environment=environment_of(settings))
+        self.edits = Edits(self._live.publish, settings.batch.max_queue)
+        self._locator = Locator(parts.store, link_expires_s=settings.storage.link_expires_s)
+        self._thumbnails = Thumbnails(parts.store, settings.image, parts.index_store, parts.decoders)
+        self.atlas = self._make_atlas()
+        self.adding = self._make_adding()
+        self.imports = self._make_imports()
+        self.deleting = self._make_deleting()
+        self.duplicates = self._make_duplicates()
+        self.map = self._make_map()
+
+    def state(self) -> State:
+        """What the routes get."""
+        settings, store = self._settings, self._parts.store
+        library = Library(store, self._locator, self._thumbnails, self._storage, self._threads(THUMBNAIL_THREADS))
+        return State(
+            current_view=self.follower.view,
+            search=SearchService(self.encoder, self._locator, self._workers, self._names),
+            library=library,
+            listing=Listing(self._locator, self._workers),
+            exporter=Exporter(store, self._workers),
+            adding=self.adding,
+            curating=Curating(self.edits),
+            deleting=self.deleting,
+            duplicates=self.duplicates,
+            map=self.map,
+            atlas=self.atlas,
+            indexing=Indexing(self.jobs, self.follower, self.encoder, settings.vector.store),
+            imports=self.imports,
+            fetcher=self._make_fetcher(),
+            begin_stop=self.imports.begin_stop,
+        )
+
+    def _threads(self, count: int) -> Workers:
+        return Workers(count, self._settings.batch.max_queue)
+
+    def _make_fetcher(self) -> Fetcher:
+        return Fetcher(self._settings.fetch, self._settings.image.max_bytes)
+
+    def _make_atlas(self) -> Atlas:
+        parts = self._parts
+        return Atlas(
+            parts.index_store,
+            self._thumbnails,
+            parts.decoders,
+            self._settings.image,
+            workers=self._storage,
+            drawing=self._threads(ATLAS_THREADS),
+        )
+
+    def _make_adding(self) -> Adding:
+        settings = self._settings
+        return Adding(
+            self._parts.store,
+            self.encoder,
+            self.edits,
+            workers=self._storage,
+            max_bytes=settings.image.max_bytes,
+            keep_location=settings.metadata.gps,
+            current_view=lambda: self._live.view,
+            is_excluded=exclusion(settings.storage.exclude),
+        )
+
+    def _make_imports(self) -> Imports:
+        settings = self._settings
+        return Imports(
+            self.adding,
+            self._make_fetcher(),  # its own: no other request waits behind an import
+            cache(lambda name: Remembering(open_provider(name, settings.web))),
+            settings.imports,
+            workers=self._storage,
+            max_bytes=settings.image.max_bytes,
+            offered=settings.web.providers.split(","),
+        )
+
+    def _make_deleting(self) -> Deleting:
+        return Deleting(
+            self._parts.store,
+            self._thumbnails,
+            self.atlas,
+            self.edits,
+            encoder=self.encoder,
+            workers=self._storage,
+            settings=self._settings.delete,
+        )
+
+    def _make_duplicates(self) -> Duplicates:
+        dismissals = Dismissals(self._parts.index_store)
+        return Duplicates(dismissals, self._locator, self._storage, self._settings.duplicates.burst_s)
+
+    def _make_map(self) -> LibraryMap:
+        store = MapStore(self._parts.index_store)
+        return LibraryMap(Cartographer(store, self.follower.view), store, self.encoder, self._threads(1))
+
+
 @asynccontextmanager
 async def running(parts: Parts, *, warm_up: bool = False) -> AsyncIterator[State]:
     """The services over these parts, started. At the end each one finishes what it has accepted, then stops.
 
     `warm_up` as in `Encoder.start`. Raises ModelUnavailable.
     """
-    settings, store = parts.settings, parts.store
-    embedder = await anyio.to_thread.run_sync(lambda: parts.model.embedder)
-    workers = Workers(os.cpu_count() or 1, settings.batch.max_queue)
-    storage_workers = Workers(STORAGE_THREADS, settings.batch.max_queue)
-    decoding = Workers(DECODERS, settings.batch.max_queue)
-    encoder = Encoder(embedder, settings.batch, settings.image, workers, decoding=decoding, decoders=parts.decoders)
-    names = ServedNames()
-    follower = IndexFollower(LiveCatalog(parts.catalog, embedder.identity, names.prepare), settings.index.poll_s)
-    jobs = IndexJobs(follower.refresh, environment=environment_of(settings))
-    locator = Locator(store, link_expires_s=settings.storage.link_expires_s)
-    thumbnails = Thumbnails(store, settings.image, parts.index_store, parts.decoders)
-    thumbnail_workers = Workers(THUMBNAIL_THREADS, settings.batch.max_queue)
+    services = Services(parts, await anyio.to_thread.run_sync(lambda: parts.model.embedder))
     async with AsyncExitStack() as stack:
-        await encoder.start(warm_up=warm_up)
-        stack.push_async_callback(encoder.stop)
-        await follower.start()
-        stack.push_async_callback(follower.stop)
-        stack.push_async_callback(jobs.stop)
+        await services.encoder.start(warm_up=warm_up)
+        stack.push_async_callback(services.encoder.stop)
+        await services.follower.start()
+        stack.push_async_callback(services.follower.stop)
+        stack.push_async_callback(services.jobs.stop)
+        stack.push_async_callback(services.edits.stop)
+        await services.deleting.start()
+        stack.push_async_callback(services.deleting.stop)
+        stack.push_async_callback(services.duplicates.stop)
+        stack.push_async_callback(services.map.stop)
+        stack.push_async_callback(services.atlas.stop)
+        stack.push_async_callback(services.imports.stop)
         stack.callback(parts.decoders.close)
-        yield State(
-            current_view=follower.view,
-            search=SearchService(encoder, locator, workers, names),
-            library=Library(store, locator, thumbnails, storage_workers, thumbnail_workers),
-            indexing=Indexing(jobs, follower, encoder, settings.vector.store),
-        )
+        yield services.state()
 
 
 def check_index(parts: Parts) -> None:
@@ -197,6 +333,17 @@ def open_vector_server(settings: Settings) -> VectorServer | None:
             return ChromaServer(settings.chroma)
         case "faiss":
             return None
+
+
+def open_provider(name: str, settings: WebSettings) -> Provider:
+    """The web search of this name. `WEB_PROVIDERS` says which ones clients of the service may use."""
+    if name == "ddgs":
+        from app.ingest.web.ddgs_search import Ddgs  # an extra
+
+        return Ddgs()
+    from app.ingest.web.openverse import Openverse  # httpx2 takes a tenth of a second to import
+
+    return Openverse(settings)
 
 
 def load_embedder(

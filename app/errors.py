@@ -5,12 +5,16 @@ AppError
 │   ├── InvalidImage
 │   ├── ImageTooLarge
 │   ├── ObjectTooLarge
-│   └── UnsupportedImageType
+│   ├── UnsupportedImageType
+│   ├── UrlRefused
+│   └── FetchFailed
 ├── NotFound
 │   ├── ObjectNotFound
 │   ├── ObjectArchived
 │   ├── ImageNotFound
 │   ├── FolderNotFound
+│   ├── DeletionNotFound
+│   ├── DismissalNotFound
 │   └── JobNotFound
 ├── Conflict
 │   ├── PreconditionFailed
@@ -18,12 +22,15 @@ AppError
 ├── Unavailable
 │   ├── StorageUnavailable
 │   ├── VectorStoreUnavailable
+│   ├── WebSearchUnavailable
 │   ├── IndexNotReady
-│   └── Overloaded
+│   ├── Overloaded
+│   └── StillComparing
 ├── IndexCorrupt
 ├── IndexMismatch
 ├── ShrinkRefused
 ├── ModelUnavailable
+├── NotInstalled
 └── InvalidSettings
 
 No HTTP here: `app.http.problems` maps each class to a status in one table.
@@ -60,6 +67,17 @@ class UnsupportedImageType(InvalidInput):
     """A file of a kind that isn't among the supported formats."""
 
 
+class UrlRefused(InvalidInput):
+    """An address that pictures are not fetched from."""
+
+
+class FetchFailed(InvalidInput):
+    """The server at an address that the caller named did not hand out a picture."""
+
+    retry_after_s: int | None = None
+    """Set where the server asked to come back later."""
+
+
 class NotFound(AppError):
     """What was named does not exist."""
 
@@ -81,7 +99,15 @@ class FolderNotFound(NotFound):
 
 
 class JobNotFound(NotFound):
-    """No index job with that id."""
+    """No index job or import with that id."""
+
+
+class DeletionNotFound(NotFound):
+    """No deletion with that id, or none that can be undone any more."""
+
+
+class DismissalNotFound(NotFound):
+    """No dismissed group of duplicates with that id."""
 
 
 class Conflict(AppError):
@@ -112,12 +138,20 @@ class VectorStoreUnavailable(Unavailable):
     """The vector server (Milvus, Chroma) did not answer, or refused."""
 
 
+class WebSearchUnavailable(Unavailable):
+    """The provider of pictures on the web did not answer, or takes no more searches for now."""
+
+
 class IndexNotReady(Unavailable):
     """No generation is loaded yet."""
 
 
 class Overloaded(Unavailable):
     """A bounded queue is full."""
+
+
+class StillComparing(Unavailable):
+    """The duplicates of this library are being looked for."""
 
 
 class IndexCorrupt(AppError):
@@ -134,6 +168,10 @@ class ShrinkRefused(AppError):
 
 class ModelUnavailable(AppError):
     """The model can't be loaded."""
+
+
+class NotInstalled(AppError):
+    """What was asked for needs an extra package that this installation lacks."""
 
 
 class InvalidSettings(AppError):

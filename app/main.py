@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.types import Lifespan
 
 from app.bootstrap import Parts, State, build, running
-from app.compat import image_search_v2
+from app.compat import flask_clip, image_backend, image_search_v2
 from app.http.middleware import middleware
 from app.http.middleware.access_log import configure_logging
 from app.http.openapi import describe
@@ -20,12 +20,26 @@ from app.http.problems import add_error_handlers
 from app.indexing import health
 from app.indexing import routes as indexing
 from app.library import routes as library
+from app.library.atlas import routes as atlas
+from app.library.duplicates import routes as duplicates
+from app.library.editing import routes as library_editing
+from app.library.export import routes as export
+from app.library.imports import routes as imports
+from app.library.listing import routes as listing
+from app.library.map import routes as map_routes
 from app.search import routes as search
 from app.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
 API_PREFIX = "/api/v1"
+
+COMPAT_ROUTERS = {
+    "flask_clip": flask_clip.router,
+    "image_backend": image_backend.router,
+    "image_search_v2": image_search_v2.router,
+}
+"""By the names in the setting `COMPAT`."""
 
 DESCRIPTION = "Find pictures in your own object storage by describing them, by showing one, or both."
 
@@ -43,14 +57,27 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         version="0.1.0",
         description=DESCRIPTION,
         lifespan=_lifespan(settings, parts),
-        middleware=middleware(settings.image, settings.server),
+        middleware=middleware(
+            settings.image, settings.server, {f"{API_PREFIX}/images/import": settings.imports.max_bytes}
+        ),
         redoc_url=None,
     )
     app.include_router(search.router, prefix=API_PREFIX)
+    app.include_router(imports.router, prefix=API_PREFIX)
+    app.include_router(library_editing.router, prefix=API_PREFIX)
     app.include_router(library.router, prefix=API_PREFIX)
+    app.include_router(listing.router, prefix=API_PREFIX)
+    app.include_router(export.router, prefix=API_PREFIX)
+    app.include_router(duplicates.router, prefix=API_PREFIX)
+    app.include_router(map_routes.router, prefix=API_PREFIX)
+    app.include_router(atlas.router, prefix=API_PREFIX)
     app.include_router(indexing.router, prefix=API_PREFIX)
     app.include_router(health.router)
-    app.include_router(image_search_v2.router)
+    for name, router in COMPAT_ROUTERS.items():
+        if settings.server.answers_as(name):
+            app.include_router(router)
+    app.state.read_only = settings.server.read_only
+    app.state.cors_origins = frozenset(filter(None, settings.server.cors_origins.split(",")))
     add_error_handlers(app)
     describe(app)
     return app

@@ -102,6 +102,17 @@ class ImageSettings(Group):
     timeout_s: float = Field(10, gt=0, description="processor time that decoding one picture may take, seconds")
 
 
+class MetadataSettings(Group):
+    """What is kept of what the files say about themselves."""
+
+    model_config = SettingsConfigDict(env_prefix="METADATA_")
+
+    gps: bool = Field(
+        False,
+        description="whether the place where a picture was taken, which cameras write into it, goes into the index",
+    )
+
+
 class BatchSettings(Group):
     """How concurrent requests share the model."""
 
@@ -128,6 +139,11 @@ class IndexSettings(Group):
     batch_size: int = Field(64, ge=1, description="pictures embedded together by the indexer")
     readers: int = Field(8, ge=1, description="threads that read and decode pictures")
     look_ahead: int = Field(128, ge=1, description="pictures read ahead of the model; bounds the indexer's memory")
+    thumbnails: bool = Field(
+        False,
+        description="whether the indexer makes the small thumbnails of the pictures that it reads; else each one is "
+        "made when it is first asked for",
+    )
     max_shrink: float = Field(0.5, ge=0, le=1, description="share of the index that one run may remove without a word")
     keep_generations: int = Field(3, ge=1, description="generations kept in the bucket, the current one included")
     journal_max_rows: int = Field(
@@ -138,6 +154,27 @@ class IndexSettings(Group):
     lock_ttl_s: float = Field(
         60, ge=3, description="how long a lock must stay unchanged before the next indexer takes it over, seconds"
     )
+
+
+class DeleteSettings(Group):
+    """What becomes of pictures that people delete."""
+
+    model_config = SettingsConfigDict(env_prefix="DELETE_")
+
+    mode: Literal["trash", "permanent"] = Field(
+        "trash",
+        description="trash: deleted pictures are kept in `_trash/` beside the others and can be brought back; "
+        "permanent: they are gone",
+    )
+    keep_days: float = Field(30, ge=0, description="how long the trash keeps them, days")
+
+
+class DuplicatesSettings(Group):
+    """What counts as duplicates (`GET /api/v1/duplicates`)."""
+
+    model_config = SettingsConfigDict(env_prefix="DUPLICATES_")
+
+    burst_s: float = Field(10, ge=0, description="longest pause between two shots of one burst, seconds")
 
 
 class VectorSettings(Group):
@@ -196,6 +233,78 @@ def _host_names(value: str) -> str:
     return ",".join(names)
 
 
+def _fetched_hosts(value: str) -> str:
+    """The names, addresses and networks without spaces, in lower case."""
+    hosts = [each.strip().lower() for each in value.split(",") if each.strip()]
+    for each in hosts:
+        if each == "*" or not (_HOST_NAME.fullmatch(each) or _is_network(each)):
+            raise ValueError(
+                f"{each!r} is no host. Give names, such as nas.lan, addresses and networks, such as 10.0.0.0/8"
+            )
+    return ",".join(hosts)
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+class FetchSettings(Group):
+    """How pictures are fetched whose address a client names."""
+
+    model_config = SettingsConfigDict(env_prefix="FETCH_")
+
+    allowed_hosts: Annotated[str, AfterValidator(_fetched_hosts)] = Field(
+        "",
+        description="hosts that pictures may be fetched from although they are not public: names, addresses and "
+        "networks with commas between them, such as `nas.lan,10.1.0.0/16`; empty: none",
+    )
+    timeout_s: float = Field(20, gt=0, description="seconds that fetching one picture may take, redirects included")
+    max_redirects: int = Field(5, ge=0, description="redirects followed for one picture")
+
+
+class ImportSettings(Group):
+    """How much one import may bring (`POST /api/v1/images/import`)."""
+
+    model_config = SettingsConfigDict(env_prefix="IMPORT_")
+
+    max_bytes: int = Field(256 << 20, ge=1, description="largest form of files for one import, bytes")
+    max_pictures: int = Field(1000, ge=1, description="most addresses in one import")
+
+
+_PROVIDERS = ("openverse", "ddgs")
+
+
+def _providers(value: str) -> str:
+    """The names without spaces."""
+    names = [each.strip() for each in value.split(",") if each.strip()]
+    for each in names:
+        if each not in _PROVIDERS:
+            raise ValueError(f"{each!r} is no provider of pictures. There are {' and '.join(_PROVIDERS)}")
+    return ",".join(names)
+
+
+class WebSettings(Group):
+    """Where pictures are looked for on the web: `image2search fetch`, and imports with a query."""
+
+    model_config = SettingsConfigDict(env_prefix="WEB_")
+
+    providers: Annotated[str, AfterValidator(_providers)] = Field(
+        "",
+        description="which of `openverse,ddgs` clients of the service may search, with commas between them; empty: "
+        "none (`image2search fetch` needs no setting)",
+    )
+    openverse_url: str = Field(
+        "", description="address of another server that answers as Openverse's API; empty: Openverse itself"
+    )
+    openverse_token: str = Field(
+        "", description="access token of an application that is registered at Openverse: more searches a day"
+    )
+
+
 _PUBLIC_URL = re.compile(r"https?://([\w-]+(\.[\w-]+)*|\[[0-9a-f:.]+\])(:\d+)?(/[\w.~-]+)*", re.ASCII)
 
 
@@ -233,6 +342,19 @@ def _origins(value: str) -> str:
     return ",".join(origins)
 
 
+COMPAT = ("flask_clip", "image_backend", "image_search_v2")
+"""Modules of `app.compat`."""
+
+
+def _compat(value: str) -> str:
+    """The names without spaces."""
+    names = [each.strip() for each in value.split(",") if each.strip()]
+    for each in names:
+        if each not in COMPAT and names not in (["all"], ["none"]):
+            raise ValueError(f"{each!r} is no API of another system. Give all, none, or some of {','.join(COMPAT)}")
+    return ",".join(names) or "none"
+
+
 class ServerSettings(Group):
     """How the service is reached and what it logs."""
 
@@ -258,9 +380,21 @@ class ServerSettings(Group):
         description="origins whose pages may use the service from a browser, with commas between them, such as "
         "`https://shop.example`; `*`: any page",
     )
+    compat: Annotated[str, AfterValidator(_compat)] = Field(
+        "all",
+        description="other systems' APIs that the service answers too: `all`, `none`, or some of "
+        f"`{','.join(COMPAT)}`, with commas between them",
+    )
+    read_only: bool = Field(
+        False, description="whether requests that add, change or delete pictures are refused; index runs go on"
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_in_lower_case)] = Field(
         "info", description="least level that is logged"
     )
+
+    def answers_as(self, name: str) -> bool:
+        """Whether `compat` has this system's API."""
+        return self.compat == "all" or name in self.compat.split(",")
 
     @property
     def names(self) -> list[str]:
@@ -277,11 +411,17 @@ class Settings(BaseModel):
     storage: StorageSettings = Field(default_factory=StorageSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
     image: ImageSettings = Field(default_factory=ImageSettings)
+    metadata: MetadataSettings = Field(default_factory=MetadataSettings)
     batch: BatchSettings = Field(default_factory=BatchSettings)
     index: IndexSettings = Field(default_factory=IndexSettings)
+    delete: DeleteSettings = Field(default_factory=DeleteSettings)
+    duplicates: DuplicatesSettings = Field(default_factory=DuplicatesSettings)
     vector: VectorSettings = Field(default_factory=VectorSettings)
     milvus: MilvusSettings = Field(default_factory=MilvusSettings)
     chroma: ChromaSettings = Field(default_factory=ChromaSettings)
+    fetch: FetchSettings = Field(default_factory=FetchSettings)
+    imports: ImportSettings = Field(default_factory=ImportSettings)
+    web: WebSettings = Field(default_factory=WebSettings)
     server: ServerSettings = Field(default_factory=ServerSettings)
 
 

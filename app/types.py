@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,8 +102,32 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """Where a picture was fetched from, and who is to be named for it."""
+
+    url: str
+    """Of the picture's file."""
+    page_url: str | None = None
+    """A page that shows the picture."""
+    title: str | None = None
+    creator: str | None = None
+    license: str | None = None
+    """As the provider names it: `CC BY 2.0`."""
+    license_url: str | None = None
+    attribution: str | None = None
+    """The sentence that names creator and licence."""
+
+
+MAX_TAG_CHARS: Final = 100
+"""Of one tag."""
+
+PERSON: Final = "person"
+"""`ImageRecord.caption_by` of a caption that a person wrote. No model replaces it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One indexed picture, as the metadata file lists it."""
+    """One indexed picture, as the metadata file lists it. A field with its default value is left out there."""
 
     image_id: str
     object_key: str
@@ -116,10 +140,31 @@ class ImageRecord:
     """Pixels, after the EXIF orientation is applied."""
     height: int
     caption: str | None = None
+    caption_by: str | None = None
+    """`PERSON`, or the name of the model that wrote the caption."""
+    tags: tuple[str, ...] = ()
+    added_at: float | None = None
+    """When it came into the index, seconds since the epoch, UTC; None for records of versions that did not say."""
+    taken_at: float | None = None
+    """By the camera's clock, seconds since the epoch; read as UTC where EXIF names no time zone."""
+    camera: str | None = None
+    """The camera's words: maker and model, lens, exposure."""
+    location: tuple[float, float] | None = None
+    """Latitude and longitude, degrees; only with `METADATA_GPS`."""
+    perceptual_hash: str | None = None
+    """Hex digits; near for pictures that look the same (`app.pictures.perceptual`)."""
+    format: str | None = None
+    """By content, as `app.pictures.formats.Format.name`; None for records of versions that did not say."""
+    source: Source | None = None
 
     @property
     def folder(self) -> str:
         return folder_of(self.object_key)
+
+    @property
+    def date(self) -> float:
+        """When it was taken, or else last modified, seconds since the epoch."""
+        return self.modified_at if self.taken_at is None else self.taken_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,13 @@ def make_app(build: Build | None = None, make_executor: "MakeExecutor | None" = 
         retry_skipped: Annotated[
             bool, typer.Option("--retry-skipped", help="Read again pictures that could not be read before.")
         ] = False,
+        details: Annotated[
+            bool,
+            typer.Option(
+                "--details",
+                help="Read again pictures that an earlier version indexed without date, camera and perceptual hash.",
+            ),
+        ] = False,
         engine: Annotated[
             EngineName,
             typer.Option(
@@ -214,7 +221,7 @@ def make_app(build: Build | None = None, make_executor: "MakeExecutor | None" = 
         try:
             with StopSignal() as stop:
                 flags = {"rebuild": rebuild, "allow_shrink": allow_shrink, "retry_skipped": retry_skipped}
-                run = _prepare(build, make_executor, output, stop, engine, fit=fit, **flags)
+                run = _prepare(build, make_executor, output, stop, engine, fit=fit, details=details, **flags)
                 if watch is None:
                     run()
                 else:

@@ -75,7 +75,7 @@ def calibration_on(parts: Parts, objects: Sequence[ObjectInfo]) -> Calibration:
 
 def _pictures(parts: Parts, objects: Iterable[ObjectInfo], read_picture: ReadPicture) -> Iterator[Image.Image | None]:
     settings = parts.settings
-    reader = Reader(parts.store, settings.image, (), partial(parts.decoders.run, read_picture))
+    reader = Reader(parts.store, settings.image, {}, partial(parts.decoders.run, read_picture))
     with LookAhead(reader, objects, readers=settings.index.readers, limit=settings.index.look_ahead) as ahead:
         for outcome in ahead:
             if outcome is None:

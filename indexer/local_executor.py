@@ -10,6 +10,7 @@ from dataclasses import replace
 from app.bootstrap import Parts
 from app.ingest.embedding import embed, not_embedded
 from app.ingest.reading import Content, Reader, ReadOutcome
+from app.library.thumbnails import Thumbnails
 from app.pictures.decoding import Picture
 from app.pictures.limits import Limits
 from app.storage.base import ObjectInfo
@@ -32,7 +33,16 @@ class LocalExecutor:
         self._model = parts.model
         self._settings = parts.settings.index
         self._decoders = parts.decoders
-        self._reader = Reader(parts.store, parts.settings.image, known, self._read_picture)
+        self._known = known
+        thumbnails = Thumbnails(parts.store, parts.settings.image, parts.index_store, parts.decoders)
+        self._reader = Reader(
+            parts.store,
+            parts.settings.image,
+            known,
+            self._read_picture,
+            keep_location=parts.settings.metadata.gps,
+            on_picture=thumbnails.make_ahead if self._settings.thumbnails else None,
+        )
         self._collector = collector
         self._batch: dict[str, list[Content]] = {}
         """By content hash; the first of each list is embedded for all of them."""
@@ -66,7 +76,7 @@ class LocalExecutor:
         self._collector.count_failures(outcome)
         if not isinstance(outcome, Content):
             self._collector.add_unindexed(outcome)
-        elif outcome.picture is None:
+        elif outcome.content_hash in self._known:
             self._collector.copy_indexed(outcome)
         elif not self._collector.copy_embedded(outcome):
             same = self._batch.setdefault(outcome.content_hash, [])

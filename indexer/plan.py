@@ -13,6 +13,7 @@ from app.catalog.catalog import check_model
 from app.catalog.records import Records
 from app.catalog.snapshot import Drift, Snapshot, drift_of
 from app.errors import IndexCorrupt, IndexMismatch, ShrinkRefused
+from app.ingest.reading import has_details
 from app.storage.base import ObjectInfo, Unlisted
 from app.types import ImageRecord, Skip, folder_of, image_id_of, in_folder, row_id
 from indexer.listing import list_pictures
@@ -32,6 +33,8 @@ class Options:
     """Remove pictures that are gone, however many they are."""
     retry_skipped: bool = False
     """Read again pictures that could not be read before, changed or not."""
+    details: bool = False
+    """Read again pictures that an earlier version indexed without their details."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,7 @@ def make_plan(run: Run, baseline: Baseline) -> Plan:
         max_bytes=run.parts.settings.image.max_bytes,
         rebuild=run.options.rebuild,
         retry_skipped=run.options.retry_skipped,
+        details=run.options.details,
         missing=baseline.drift.missing,
         unlisted=listing.unlisted,
     )
@@ -165,13 +169,15 @@ def diff_listing(
     max_bytes: int,
     rebuild: bool = False,
     retry_skipped: bool = False,
+    details: bool = False,
     missing: Collection[int] = (),
     unlisted: Sequence[Unlisted] = (),
 ) -> Plan:
     """Compare by key and etag.
 
-    `rebuild` reads everything again, `retry_skipped` reads again what could not be read before. `missing` are rows
-    that have lost their vector; their pictures are read again. What lies in an `unlisted` folder stays as it is.
+    `rebuild` reads everything again, `retry_skipped` what could not be read before, `details` what is indexed without
+    its details. `missing` are rows that have lost their vector; their pictures are read again. What lies in an
+    `unlisted` folder stays as it is.
     """
     records = snapshot.records if snapshot else {}
     skipped = snapshot.skipped if snapshot else {}
@@ -188,7 +194,8 @@ def diff_listing(
         left.discard(row)
         record = records.get(row)
         skip = skipped.get(info.key)
-        if record is not None and record.etag == info.etag and not rebuild and row not in missing:
+        is_current = record is not None and record.etag == info.etag and row not in missing
+        if record is not None and is_current and not rebuild and (has_details(record) or not details):
             unchanged += 1
         elif info.size_bytes > max_bytes:
             too_large.append(_too_large(info, max_bytes))

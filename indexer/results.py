@@ -1,14 +1,18 @@
 """The results of a run: read outcomes go in one by one; records with vectors, and reasons, come out.
 
-Every executor fills them through one `ResultCollector`.
+Every executor fills them through one `ResultCollector`. A record is made of what its file says, and of what people
+said of the picture before: their words stay.
 """
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from app.catalog.merge import with_words_of
 from app.catalog.records import Records
-from app.ingest.reading import Content, Failure, Gone, ReadOutcome, make_record
-from app.types import ImageRecord, Skip, Vectors
+from app.ingest.reading import Content, Failure, Gone, ReadOutcome, facts_in, make_record
+from app.pictures.facts import NO_FACTS
+from app.types import ImageRecord, Skip, Vectors, row_id
 from indexer.progress import Progress
 
 MAX_FAILURES_IN_A_ROW = 8
@@ -51,11 +55,23 @@ class ResultCollector:
     """Fills the results, and tells the progress of each picture that is done, with a vector or without."""
 
     def __init__(
-        self, indexed: Mapping[str, ImageRecord], *, progress: Progress, check_storage: Callable[[], object]
+        self,
+        indexed: Mapping[str, ImageRecord],
+        records: Mapping[int, ImageRecord],
+        gone: Iterable[ImageRecord] = (),
+        *,
+        progress: Progress,
+        check_storage: Callable[[], object],
     ) -> None:
-        """`indexed` is by content hash. `check_storage` raises StorageUnavailable when the storage is down."""
+        """`indexed` is by content hash, `records` by row id: the index before the run. `gone` are no longer listed.
+
+        `check_storage` raises StorageUnavailable when the storage is down.
+        """
         self.results = Results()
         self._indexed = indexed
+        self._records = records
+        self._gone = {record.image_id for record in gone}
+        self._began_at = time.time()
         self._progress = progress
         self._check_storage = check_storage
         self._embedded: dict[str, tuple[ImageRecord, Vectors]] = {}
@@ -81,7 +97,7 @@ class ResultCollector:
     def copy_indexed(self, content: Content) -> None:
         """The picture takes the vector that the index has for these bytes."""
         source = self._indexed[content.content_hash]
-        self.results.copies.append((make_record(content, source.width, source.height, source.caption), source))
+        self.results.copies.append((self._record(content, source.width, source.height, source), source))
         self._progress.advance()
 
     def copy_embedded(self, content: Content) -> bool:
@@ -95,8 +111,7 @@ class ResultCollector:
     def add_embedded(self, same: Iterable[Content], size: tuple[int, int], vector: Vectors) -> None:
         """Add pictures of equal bytes. `size` is (width, height); `vector` is the new (D,) unit row of all of them."""
         same = list(same)
-        earlier = self._indexed.get(same[0].content_hash)
-        first = make_record(same[0], *size, earlier.caption if earlier else None)
+        first = self._record(same[0], *size, self._indexed.get(same[0].content_hash))
         self._embedded[first.content_hash] = first, vector
         self.results.embedded += 1
         for content in same:
@@ -106,8 +121,26 @@ class ResultCollector:
         self._progress.advance(len(same))
 
     def _add(self, content: Content, twin: ImageRecord, vector: Vectors) -> None:
-        self.results.records.append(make_record(content, twin.width, twin.height, twin.caption))
+        self.results.records.append(self._record(content, twin.width, twin.height, twin))
         self.results.vectors.append(vector)
+
+    def _record(self, content: Content, width: int, height: int, twin: ImageRecord | None) -> ImageRecord:
+        """The new record of a picture. `twin` has the same bytes, perhaps under another key.
+
+        A picture under a new key takes over the words of its twin; one that was moved was added when its twin was.
+        """
+        facts = content.facts or (facts_in(twin) if twin else NO_FACTS)
+        record = make_record(content, width, height, facts, self._began_at)
+        earlier = self._records.get(row_id(record.image_id))
+        if earlier and earlier.content_hash == record.content_hash:
+            twin = earlier
+        if twin:
+            record = replace(record, caption=twin.caption, caption_by=twin.caption_by)
+        if twin and twin.image_id in self._gone:
+            earlier = earlier or twin
+        if earlier:
+            return with_words_of(record, earlier)
+        return replace(record, tags=twin.tags, source=twin.source) if twin else record
 
 
 class RecordsByContent(Mapping[str, ImageRecord]):

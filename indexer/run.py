@@ -76,9 +76,15 @@ def _read_and_embed(
     if not plan.to_read:
         return Results(interrupted=plan.interrupted)
     indexed, reusable = _known_contents(run, baseline)
-    collector = ResultCollector(indexed, progress=run.progress, check_storage=lambda: _check_storage(run.parts.store))
+    collector = ResultCollector(
+        indexed,
+        baseline.records,
+        plan.gone,
+        progress=run.progress,
+        check_storage=lambda: _check_storage(run.parts.store),
+    )
     executor = make_executor(run.parts, reusable, collector)
-    needs_model = may_hold_news(plan, baseline.records.values() if reusable else ())
+    needs_model = run.options.details or may_hold_news(plan, baseline.records.values() if reusable else ())
     executor.prepare(plan.to_read, run.progress, needs_model=needs_model)
     run.progress.phase("indexing", len(plan.to_read))
     began_at = time.monotonic()

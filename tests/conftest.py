@@ -21,6 +21,16 @@ settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
 
 
+MEASURED_ELSEWHERE = (
+    "tests/contracts/",
+    "tests/e2e/",
+    "tests/http/test_schemathesis.py",
+    "tests/indexer/ray/",
+    "tests/scripts/",
+)
+"""Tests, by the start of their names, of whole walks: the code that they run has tests of its own."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order and coverage.
 
@@ -31,7 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_seconds, reverse=True)
     for item in items:
         callspec = getattr(item, "callspec", None)
-        if callspec and callspec.params.get("storage_url") == "s3":
+        on_s3 = callspec and callspec.params.get("storage_url") == "s3"
+        if on_s3 or item.nodeid.startswith(MEASURED_ELSEWHERE):
             item.add_marker(pytest.mark.no_cover)
 
 

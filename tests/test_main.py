@@ -18,10 +18,10 @@ import pytest
 from app.bootstrap import Parts, open_store, running
 from app.encoder.encoder import Text
 from app.errors import InvalidSettings, ModelUnavailable
-from app.main import create_app
+from app.main import COMPAT_ROUTERS, create_app
 from app.models.embedder import DualEncoder
 from app.search.service import Query
-from app.settings import ModelSettings, Settings, StorageSettings
+from app.settings import COMPAT, ModelSettings, ServerSettings, Settings, StorageSettings
 from tests.support.catalogs import catalog_on
 from tests.support.service import (
     DEADLINE_S,
@@ -199,3 +199,25 @@ def test_components_are_built_from_the_settings(tmp_path: Path, embedder: DualEn
     )
     with serving(create_app(settings)) as client:
         assert client.get("/api/v1/index").json()["model"]["fingerprint"] == embedder.identity.fingerprint
+
+
+def paths_of(compat: str) -> set[str]:
+    """The paths of the OpenAPI document outside of our own API."""
+    paths = create_app(Settings(server=ServerSettings(compat=compat))).openapi()["paths"]
+    return {path for path in paths if not path.startswith(("/api/v1/", "/health/"))}
+
+
+def test_the_apis_of_other_systems_can_be_switched_off_by_one_setting() -> None:
+    assert set(COMPAT_ROUTERS) == set(COMPAT)
+    assert paths_of("none") == set()
+    assert "/image/{image_id}" in paths_of("flask_clip")
+    assert "/images/list" in paths_of("image_backend")
+    assert paths_of("image_search_v2") == {V2, f"{V2}_by_image"}
+    assert paths_of("all") == set.union(*map(paths_of, COMPAT))
+    assert "/" not in paths_of("all")
+
+
+def test_an_api_that_is_switched_off_answers_404(tmp_path: Path) -> None:
+    with serving_parts(make_parts(tmp_path, server=ServerSettings(compat="none"))) as client:
+        assert client.get("/search?query=dog").status_code == client.post(V2, json={"query": "dog"}).status_code == 404
+        assert client.post(TEXT, json={"query": "dog"}).status_code == 200

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.errors import InvalidSettings
-from app.settings import ServerSettings, Settings, StorageSettings, load_settings, variables
+from app.settings import COMPAT, ServerSettings, Settings, StorageSettings, load_settings, variables
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +48,10 @@ def test_defaults_need_no_file(env_file: Path) -> None:
         ("BATCH_MAX_QUEUE", "7", "batch", "max_queue", 7),
         ("INDEX_MAX_SHRINK", "0.25", "index", "max_shrink", 0.25),
         ("VECTOR_STORE", "faiss", "vector", "store", "faiss"),
+        ("FETCH_TIMEOUT_S", "7", "fetch", "timeout_s", 7),
+        ("FETCH_ALLOWED_HOSTS", " NAS.lan, 10.0.0.0/8", "fetch", "allowed_hosts", "nas.lan,10.0.0.0/8"),
+        ("IMPORT_MAX_PICTURES", "7", "imports", "max_pictures", 7),
+        ("WEB_PROVIDERS", "openverse, ddgs", "web", "providers", "openverse,ddgs"),
         ("PORT", "9000", "server", "port", 9000),
         ("LOG_LEVEL", "debug", "server", "log_level", "debug"),
     ],
@@ -269,4 +273,27 @@ def test_origins_that_are_none_are_refused(value: str) -> None:
     os.environ["CORS_ORIGINS"] = value
 
     with pytest.raises(InvalidSettings, match=r"CORS_ORIGINS.*as in https://shop\.example"):
+        load_settings(None)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("", {"flask_clip", "image_backend", "image_search_v2"}),
+        ("all", {"flask_clip", "image_backend", "image_search_v2"}),
+        (" flask_clip , image_search_v2,", {"flask_clip", "image_search_v2"}),
+        ("none", set()),
+        (",", set()),
+    ],
+)
+def test_apis_of_other_systems(value: str, expected: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPAT", value)
+    server = load_settings(None).server
+    assert {name for name in COMPAT if server.answers_as(name)} == expected
+
+
+@pytest.mark.parametrize("value", ["openai", "all,flask_clip", "none,flask_clip", "flask_clip;image_backend", "true"])
+def test_an_api_of_another_system_that_is_none_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPAT", value)
+    with pytest.raises(InvalidSettings, match=r"COMPAT: .* Give all, none, or some of flask_clip,image_backend"):
         load_settings(None)

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 from app.catalog import layout
 from app.catalog.backend import Backend
 from app.catalog.changes import Changes, journal_from_json
-from app.catalog.merge import appended_between, rebase, rebase_rebuild
+from app.catalog.merge import appended_between, rebase, rebase_rebuild, rebase_to_other_model
 from app.catalog.pointer import FileEntry, Pointer, generation_name, new_token, read_pointer, swap_pointer
 from app.catalog.reading import Published, PublishedReader
 from app.catalog.snapshot import Snapshot
@@ -171,7 +171,8 @@ class Catalog:
         self, changes: Changes, model: ModelIdentity, since: Snapshot | None, current: Snapshot | None
     ) -> Changes:
         is_same_model = current is not None and current.pointer.model.fingerprint == model.fingerprint
-        return rebase_rebuild(changes, since, current) if is_same_model else changes
+        merge = rebase_rebuild if is_same_model else rebase_to_other_model
+        return merge(changes, since, current)
 
     def _append(self, folded: Snapshot, later: tuple[FileEntry, ...]) -> Snapshot:
         """`folded` with these journals, which belong to the generation that it was made from."""
@@ -232,13 +233,14 @@ class Catalog:
         return _finished(self._backend.write_generation(pointer, base, changes))
 
     def _tidy_up(self, pointer: Pointer) -> None:
-        """After a publication: announce it and prune. If that fails, the next publication does it."""
+        """After a new generation: announce it and prune. If that fails, the next one does it."""
+        if pointer.journals:
+            return  # a journal outdates nothing, and pruning lists all that there is
         try:
-            if not pointer.journals:
-                self._backend.announce(pointer)
+            self._backend.announce(pointer)
             self._prune(pointer)
         except Unavailable as error:
-            log.warning("Old generations could not be deleted, the next publication will: %s", error)
+            log.warning("Old generations could not be deleted, the next generation will: %s", error)
 
     def _prune(self, pointer: Pointer) -> None:
         """Delete generations that are no longer kept, and what dead writers left behind.

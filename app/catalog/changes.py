@@ -5,15 +5,15 @@ little-endian float32 values.
 """
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import orjson
 
-from app.catalog.metadata import REMEDY, parse_record, parse_skip
+from app.catalog.metadata import REMEDY, parse_record, parse_skip, record_fields
 from app.catalog.records import Records
 from app.errors import IndexCorrupt
 from app.types import Ids, ImageRecord, Skip, Vectors, row_id
@@ -81,7 +81,7 @@ class Changes:
 
 
 def journal_to_json(changes: Changes, *, with_vectors: bool) -> bytes:
-    added = _dicts(changes.added)
+    added = [record_fields(record) for record in changes.added]
     if with_vectors:
         for item, row in zip(added, np.ascontiguousarray(changes.vectors, "<f4"), strict=True):
             item["vector"] = base64.b64encode(row.tobytes()).decode()
@@ -89,7 +89,7 @@ def journal_to_json(changes: Changes, *, with_vectors: bool) -> bytes:
         {
             "added": added,
             "removed": sorted(changes.removed),
-            "skipped": _dicts(changes.skipped),
+            "skipped": [asdict(skip) for skip in changes.skipped],
             "forgotten": sorted(changes.forgotten),
         }
     )
@@ -113,7 +113,3 @@ def journal_from_json(data: bytes, key: str) -> Changes:
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise IndexCorrupt(f"{key} is not a journal that this version can read. {REMEDY}") from error
-
-
-def _dicts(items: Iterable[ImageRecord | Skip]) -> list[dict[str, Any]]:
-    return [asdict(item) for item in items]

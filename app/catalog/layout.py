@@ -7,7 +7,10 @@ from app.pictures.formats import is_picture_name, kind_of_name
 
 INDEX_PREFIX = "_index/"
 THUMBNAIL_PREFIX = "_thumbnails/"
-RESERVED_FOLDERS = frozenset({"_index", "_thumbnails", "_generated", "_atlas", "_uploads"})
+TRASH_PREFIX = "_trash/"
+ATLAS_PREFIX = "_atlas/"
+MAP_PREFIX = "_map/"
+RESERVED_FOLDERS = frozenset({"_index", "_thumbnails", "_trash", "_generated", "_atlas", "_map", "_uploads"})
 """What lies in folders of these names was written by this service and is no picture of the user's. They may lie at any
 depth: one library may be a folder of another."""
 

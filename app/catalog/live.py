@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from app.catalog.catalog import Catalog, NamedModel, check_model
+from app.catalog.catalog import Catalog, check_model
+from app.catalog.changes import Changes
 from app.catalog.layout import generation_number
 from app.catalog.pointer import Pointer
 from app.catalog.snapshot import Snapshot
 from app.catalog.view import View
 from app.errors import AppError, IndexCorrupt, IndexNotReady
+from app.types import ModelIdentity
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ class LiveCatalog:
     """Holds one snapshot and replaces it as a whole. Any thread may read `current` at any time."""
 
     def __init__(
-        self, catalog: Catalog, model: NamedModel, before_swap: Callable[[View], None] = lambda _: None
+        self, catalog: Catalog, model: ModelIdentity, before_swap: Callable[[View], None] = lambda _: None
     ) -> None:
         """`before_swap` prepares what searches of a newly loaded state need, before it is served."""
         self._catalog = catalog
@@ -44,6 +46,11 @@ class LiveCatalog:
         return self._snapshot
 
     @property
+    def view(self) -> View | None:
+        """What is served, with everything in it; None while there is nothing."""
+        return View(self._snapshot) if self._snapshot is not None else None
+
+    @property
     def problem(self) -> str | None:
         """Why the newest published state is not the one that is served; None when it is."""
         return self._problem
@@ -55,6 +62,20 @@ class LiveCatalog:
                 self._follow(self._catalog.pointer())
             except AppError as error:
                 self._report(str(error))
+
+    def publish(self, plan: Callable[[View | None], Changes]) -> View:
+        """Publish what `plan` wants to change in the state that is served, and serve the result from now on.
+
+        `plan` gets None before the first publication. The result may lack a part of the changes: what another writer
+        changed meanwhile stays (`app.catalog.merge`). Raises as `Catalog.publish`, and what `plan` raises.
+        """
+        with self._refreshing:
+            changes = plan(self.view)
+            if self._snapshot is not None and not changes:
+                return View(self._snapshot)
+            newest = self._catalog.publish(changes, self._model, since=self._snapshot)
+            self._swap(newest)
+            return View(newest)
 
     def _follow(self, pointer: Pointer | None) -> None:
         if pointer is None:
@@ -90,7 +111,12 @@ class LiveCatalog:
             )
             return
         self._before_swap(View(newest))
-        log.info("Serving generation %s, journal %d: %d pictures.", pointer.generation, pointer.journal, pointer.count)
+        is_known = self._snapshot is not None and self._snapshot.pointer.generation == pointer.generation
+        log.log(
+            logging.DEBUG if is_known else logging.INFO,
+            "Serving generation %s, journal %d: %d pictures.",
+            *(pointer.generation, pointer.journal, pointer.count),
+        )
         self._snapshot = newest
         self._problem = None
 

@@ -1,9 +1,10 @@
 """How the changes of two writers come together: one policy for ordinary publications and for rebuilds.
 
 Changes are planned from one state (`since`) and published on a later one (`current`). What other writers changed in
-between stays as they left it, with one exception: our record replaces theirs when it is of a newer object, by the
-object's time of modification. A picture that they removed stays removed. So an older row never replaces a newer one,
-and every writer keeps the rows that only it changed.
+between stays as they left it, with two exceptions: our record replaces theirs when it is of a newer object, by the
+object's time of modification, or when they changed nothing but what people say of the picture. It then takes over
+their words (`with_words_of`). A picture that they removed stays removed. So an older row never replaces a newer one,
+every writer keeps the rows that only it changed, and no word of a person is lost.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import numpy as np
 from app.catalog.changes import Changes
 from app.catalog.pointer import FileEntry, Pointer
 from app.catalog.snapshot import Snapshot, drift_of
-from app.types import ImageRecord, Skip, image_id_of, row_id
+from app.types import PERSON, ImageRecord, Skip, image_id_of, row_id
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,27 @@ class Rebased:
     """The rows to add that do not apply: another writer removed them, or published a version that stays."""
 
 
+def with_words_of(record: ImageRecord, earlier: ImageRecord) -> ImageRecord:
+    """`record`, made of a file, with what people said of the picture before: tags, source, and their own caption.
+
+    Also with the time when the picture was added. A person's caption that is gone from `earlier` stays gone.
+    """
+    kept = replace(record, tags=earlier.tags, source=earlier.source, added_at=earlier.added_at)
+    if PERSON in (record.caption_by, earlier.caption_by):
+        return replace(kept, caption=earlier.caption, caption_by=earlier.caption_by)
+    return kept
+
+
 def rebase(changes: Changes, since: Snapshot | None, current: Snapshot | None) -> Rebased:
     """Find which of `changes`, planned from `since`, still apply on top of `current`."""
     if current is None or _is_same(since, current):
         return Rebased(changes, Changes())
     others = _Others(since, current)
-    is_ours = [others.leave_to(record) for record in changes.added]
+    merged = [others.merged(record) for record in changes.added]
+    is_ours = [record is not None for record in merged]
     left = replace(
         _select(changes, is_ours),
+        added=tuple(record for record in merged if record is not None),
         removed=frozenset(image_id for image_id in changes.removed if not others.changed_row(row_id(image_id))),
         skipped=tuple(
             skip
@@ -79,6 +93,19 @@ def rebase_rebuild(changes: Changes, since: Snapshot | None, current: Snapshot |
     )
 
 
+def rebase_to_other_model(changes: Changes, since: Snapshot | None, current: Snapshot | None) -> Changes:
+    """The changes of a rebuild that replaces the index of another model, which is `current`.
+
+    Vectors of others do not fit. Their words do, and what they removed after `since` stays removed.
+    """
+    if current is None or _is_same(since, current):
+        return changes
+    others = _Others(since, current)
+    merged = [others.merged_words(record) for record in changes.added]
+    left = _select(changes, [record is not None for record in merged])
+    return replace(left, added=tuple(record for record in merged if record is not None))
+
+
 def appended_between(earlier: Pointer, later: Pointer) -> tuple[FileEntry, ...] | None:
     """The journals that lead from `earlier` to `later`; None where other files lead there."""
     have = len(earlier.journals)
@@ -103,11 +130,30 @@ class _Others:
     def changed_skip(self, key: str) -> bool:
         return self._current.skipped.get(key) != self._skipped_before.get(key)
 
-    def leave_to(self, ours: ImageRecord) -> bool:
-        """Whether to publish our record: others did not change the row, or theirs is of an older object."""
+    def merged(self, ours: ImageRecord) -> ImageRecord | None:
+        """What to publish in place of our record; None where theirs stays."""
         row = row_id(ours.image_id)
-        theirs = self._current.records.get(row)
-        return theirs == self._before.get(row) or (theirs is not None and ours.modified_at > theirs.modified_at)
+        theirs, before = self._current.records.get(row), self._before.get(row)
+        if theirs == before:
+            return ours
+        if theirs is None:
+            return None
+        if ours.modified_at > theirs.modified_at or (before is not None and _apart(ours, before, theirs)):
+            return with_words_of(ours, theirs)
+        return None
+
+    def merged_words(self, ours: ImageRecord) -> ImageRecord | None:
+        """Our record with their words; None where they removed it."""
+        row = row_id(ours.image_id)
+        theirs, before = self._current.records.get(row), self._before.get(row)
+        if theirs is None:
+            return ours if before is None else None
+        return ours if theirs == before else with_words_of(ours, theirs)
+
+
+def _apart(ours: ImageRecord, before: ImageRecord, theirs: ImageRecord) -> bool:
+    """Whether we changed only what is known of the file, and they only what people say of the picture."""
+    return with_words_of(ours, before) == ours and with_words_of(before, theirs) == theirs
 
 
 def _is_same(since: Snapshot | None, current: Snapshot) -> bool:

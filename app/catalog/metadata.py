@@ -7,6 +7,8 @@ record when it is asked for.
 
 import base64
 import mmap
+import threading
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
@@ -17,8 +19,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from app.catalog.columns import Columns, columns_of
 from app.errors import IndexCorrupt
-from app.types import Ids, ImageRecord, Skip, from_fields
+from app.types import Ids, ImageRecord, Skip, Source, from_fields
 from app.vectors.rows import locate
 
 FORMAT = 2
@@ -53,6 +56,10 @@ class RecordFile:
     data: "mmap.mmap | bytes" = b""
     starts: Ids = field(default_factory=lambda: np.zeros(1, np.int64))
     """(N + 1,) where each line begins, and where the last one ends."""
+    _making: threading.Lock = field(default_factory=threading.Lock)
+    """Held while columns are made, so that several threads do not make them at the same time."""
+    _places: dict[str, int] = field(default_factory=dict)
+    """What `place_of` has found."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,6 +73,31 @@ class RecordFile:
         """Records directly in each of `folders`."""
         return np.bincount(self.codes, minlength=len(self.folders))
 
+    @property
+    def columns(self) -> Columns:
+        """The places of the columns are the positions in the file. The first call parses all records.
+
+        Raises IndexCorrupt for a record that lacks a field.
+        """
+        with self._making:
+            return self._columns
+
+    @cached_property
+    def _columns(self) -> Columns:
+        try:
+            return columns_of(self._blocks(), (self.folders, self.codes))
+        except KeyError as error:
+            raise IndexCorrupt(f"A picture in the index has no {error.args[0]}. {REMEDY}") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise IndexCorrupt(f"A picture in the index has a field that can't be read: {error}. {REMEDY}") from error
+
+    def place_of(self, key: str) -> int:
+        """How many of the records have a smaller object key."""
+        if key not in self._places:
+            order = self.columns.order
+            self._places[key] = bisect_left(order, key, key=lambda position: self._fields(position)["object_key"])
+        return self._places[key]
+
     def locate(self, ids: Ids) -> tuple[Ids, NDArray[np.bool_]]:
         """The position of each id, and whether it is in the file at all."""
         return locate(self.ids, self._order, ids)
@@ -75,7 +107,7 @@ class RecordFile:
         return self.data[self.starts[first] : self.starts[last]].rstrip(b",\n")
 
     def record(self, position: int) -> ImageRecord:
-        return parse_record(orjson.loads(self.lines(position, position + 1)))
+        return parse_record(self._fields(position))
 
     def take(self, positions: Ids) -> list[ImageRecord]:
         """The records at `positions`, in that order."""
@@ -85,9 +117,17 @@ class RecordFile:
 
     def records(self) -> Iterator[ImageRecord]:
         """All records, in the order of the file."""
+        for block in self._blocks():
+            yield from map(parse_record, block)
+
+    def _fields(self, position: int) -> dict[str, Any]:
+        item: dict[str, Any] = orjson.loads(self.lines(position, position + 1))
+        return item
+
+    def _blocks(self) -> Iterator[list[dict[str, Any]]]:
+        """The fields of all records, in the order of the file."""
         for first in range(0, len(self), _BLOCK):
-            for item in orjson.loads(b"[" + self.lines(first, min(first + _BLOCK, len(self))) + b"]"):
-                yield parse_record(item)
+            yield orjson.loads(b"[" + self.lines(first, min(first + _BLOCK, len(self))) + b"]")
 
 
 def parse_record(item: dict[str, Any]) -> ImageRecord:
@@ -96,6 +136,8 @@ def parse_record(item: dict[str, Any]) -> ImageRecord:
     Unknown fields are passed over and missing ones get their defaults. Raises IndexCorrupt when one without a default
     is missing.
     """
+    if "tags" in item or "location" in item or "source" in item:
+        item = _with_parsed_parts(item)
     try:
         return ImageRecord(**item)  # Nearly all records have just our fields, and this is twice as fast.
     except TypeError:
@@ -103,6 +145,24 @@ def parse_record(item: dict[str, Any]) -> ImageRecord:
         if missing:
             raise IndexCorrupt(f"A picture in the index has no {', '.join(missing)}. {REMEDY}") from None
         return from_fields(ImageRecord, item)
+
+
+def _with_parsed_parts(item: dict[str, Any]) -> dict[str, Any]:
+    """The fields that JSON has no kind of value for."""
+    source, location = item.get("source"), item.get("location")
+    return item | {
+        "tags": tuple(item.get("tags") or ()),
+        "location": tuple(location) if location else None,
+        "source": from_fields(Source, source) if source else None,
+    }
+
+
+_FIELDS = [(each.name, each.default) for each in fields(ImageRecord)]
+
+
+def record_fields(record: ImageRecord) -> dict[str, Any]:
+    """What `parse_record` makes the record of again. Fields with their default values are left out."""
+    return {name: value for name, default in _FIELDS if (value := getattr(record, name)) != default}
 
 
 def parse_skip(item: dict[str, Any]) -> Skip:

@@ -4,7 +4,7 @@ A changed copy shares the file, so it costs memory for the changes only, not for
 """
 
 from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
-from dataclasses import asdict
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.catalog.metadata import Codes, RecordFile, write_metadata
-from app.types import Ids, ImageRecord, Skip
+from app.catalog.columns import Columns, columns_of
+from app.catalog.metadata import Codes, RecordFile, record_fields, write_metadata
+from app.types import Ids, ImageRecord, Skip, row_id
 
 _INT64 = range(-(1 << 63), 1 << 63)
 
@@ -90,6 +91,31 @@ class Records(Mapping[int, ImageRecord]):
             counts[record.folder] = counts.get(record.folder, 0) + 1
         return {folder: count for folder, count in counts.items() if count}
 
+    @cached_property
+    def columns(self) -> Columns:
+        """As `RecordFile.columns`, with the changes; the places are the order of iteration."""
+        if not self._overlay and not self._gone:
+            return self.base.columns
+        added = columns_of([list(map(record_fields, self._overlay.values()))])
+        keys = [record.object_key for record in self._overlay.values()]
+        smaller = np.array([self.base.place_of(keys[place]) for place in added.order.tolist()], np.int64)
+        alive = self._alive()
+        left_before = np.concatenate([[0], np.cumsum(alive[self.base.columns.order])])
+        return self.base.columns.where(alive).joined(added, left_before[smaller])
+
+    def find_content(self, content_hash: str, folder: str) -> ImageRecord | None:
+        """A picture with exactly this content directly in this folder: the first by object key.
+
+        O(log N) for the file and O(M) for the changes, after the first call.
+        """
+        columns = self.base.columns
+        places = columns.places_with_content(content_hash)
+        in_folder = np.array([columns.folders[code] == folder for code in columns.folder_codes[places].tolist()], bool)
+        in_file = [each for each in self.base.take(places[in_folder]) if row_id(each.image_id) not in self._gone]
+        added = [each for each in self._overlay.values() if each.folder == folder]
+        same = [each for each in (*in_file, *added) if each.content_hash == content_hash]
+        return min(same, key=lambda each: each.object_key, default=None)
+
     def save(self, path: Path, ids: Ids, skipped: Mapping[str, Skip]) -> None:
         """Write a metadata file with these records, in the order of `ids`. Raises OSError."""
         write_metadata(path, ids, self._lines(ids), self._folder_columns(ids), skipped)
@@ -99,7 +125,7 @@ class Records(Mapping[int, ImageRecord]):
         positions, found = self.base.locate(ids)
         for row, position, in_base in zip(ids.tolist(), positions.tolist(), found.tolist(), strict=True):
             if row in self._overlay:
-                yield orjson.dumps(asdict(self._overlay[row]))
+                yield orjson.dumps(record_fields(self._overlay[row]))
             elif in_base and row not in self._gone:
                 yield self.base.lines(position, position + 1)
             else:

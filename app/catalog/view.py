@@ -4,12 +4,15 @@ A picture outside of the folders is not found, not counted and not searched, so 
 scope. The scope comes from the caller's key; without one it is everything.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 
-from app.catalog.snapshot import Snapshot
+import numpy as np
+
+from app.catalog.columns import Columns, Mask
+from app.catalog.snapshot import Snapshot, drift_of
 from app.errors import ImageNotFound
-from app.types import ImageRecord, ModelIdentity, Vectors, folder_of, in_folder, row_id
+from app.types import Ids, ImageRecord, ModelIdentity, Vectors, folder_of, in_folder, row_id
 from app.vectors.base import Accuracy
 
 EVERYWHERE = ("",)
@@ -62,17 +65,17 @@ class View:
     def folders(self) -> Mapping[str, int]:
         """How many pictures lie directly in each folder, by folder path; the root is the empty path."""
         counts = self._snapshot.folders
-        return counts if self._shows("") else {path: count for path, count in counts.items() if self._shows(path)}
+        return counts if self.shows("") else {path: count for path, count in counts.items() if self.shows(path)}
 
     def __len__(self) -> int:
         """How many pictures there are."""
-        return len(self._snapshot.records) if self._shows("") else sum(self.folders.values())
+        return len(self._snapshot.records) if self.shows("") else sum(self.folders.values())
 
     @property
     def skipped(self) -> int:
         """How many objects could not be read as pictures."""
         skips = self._snapshot.skipped.values()
-        return sum(self._shows(folder_of(skip.object_key)) for skip in skips if not skip.kind)
+        return sum(self.shows(folder_of(skip.object_key)) for skip in skips if not skip.kind)
 
     def record(self, image_id: str) -> ImageRecord:
         """Raises ImageNotFound."""
@@ -80,14 +83,54 @@ class View:
             record = self._snapshot.records.get(row_id(image_id))
         except (ValueError, OverflowError):
             record = None
-        if record is None or record.image_id != image_id or not self._shows(record.folder):
+        if record is None or record.image_id != image_id or not self.shows(record.folder):
             raise ImageNotFound(f"No indexed picture has the id {image_id!r}. Take ids from search results.")
         return record
+
+    def __contains__(self, image_id: str) -> bool:
+        """Whether there is a picture with this id."""
+        try:
+            self.record(image_id)
+        except ImageNotFound:
+            return False
+        return True
 
     def vector(self, image_id: str) -> Vectors:
         """(D,) float32, unit length. Raises ImageNotFound, VectorStoreUnavailable."""
         row: Vectors = self._snapshot.vectors.get([row_id(self.record(image_id).image_id)])[0]
         return row
+
+    def records_of(self, rows: Sequence[int]) -> list[ImageRecord]:
+        """The records of rows that the caller may see, in that order. Raises KeyError for any other row."""
+        records = self._snapshot.records.take(rows)
+        if hidden := next((record for record in records if not self.shows(record.folder)), None):
+            raise KeyError(row_id(hidden.image_id))
+        return records
+
+    def vectors_of(self, rows: Sequence[int]) -> Vectors:
+        """(N, D) float32 unit rows, in that order; `rows` are those of `records_of`. Raises VectorStoreUnavailable."""
+        return self._snapshot.vectors.get(rows)
+
+    def has_vector(self, rows: Ids) -> Mask:
+        """(N,) whether each row has a vector: a vector server may have lost some. Raises VectorStoreUnavailable."""
+        missing = drift_of(self._snapshot).missing
+        return np.isin(rows, np.fromiter(missing, np.int64, len(missing)), invert=True)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The fields of all pictures. The first call for a state takes seconds with millions of pictures: off the loop.
+
+        Raises IndexCorrupt.
+        """
+        columns = self._snapshot.records.columns
+        if self.shows(""):
+            return columns
+        seen = np.array([self.shows(folder) for folder in columns.folders], bool)
+        return columns.where(seen[columns.folder_codes])
+
+    def find_content(self, content_hash: str, folder: str) -> ImageRecord | None:
+        """As `Records.find_content`, which may take as long as `columns` the first time. Raises IndexCorrupt."""
+        return self._snapshot.records.find_content(content_hash, folder) if self.shows(folder) else None
 
     def search(self, vector: Vectors, k: int, *, folders: Collection[str] = ()) -> list[tuple[ImageRecord, float]]:
         """The k pictures nearest to a vector (D,) with their cosines, best first.
@@ -102,10 +145,21 @@ class View:
         records = self._snapshot.records.take([row for row, _ in hits])
         return [(record, score) for record, (_, score) in zip(records, hits, strict=True)]
 
-    def _shows(self, folder: str) -> bool:
+    def nearest_rows(self, vectors: Vectors, k: int) -> list[list[tuple[int, float]]]:
+        """For each vector (Q, D) the k nearest pictures as `(row id, cosine)`, best first.
+
+        Raises VectorStoreUnavailable.
+        """
+        searched = self._visible_part_of(EVERYWHERE)
+        if not searched:
+            return [[] for _ in vectors]
+        return self._snapshot.search(vectors, k, folders=() if "" in searched else searched)
+
+    def shows(self, folder: str) -> bool:
+        """Whether the caller may see pictures of this folder."""
         return any(in_folder(folder, seen) for seen in self._scope)
 
     def _visible_part_of(self, folders: Collection[str]) -> set[str]:
         """The folders that lie both in `folders` and in the scope."""
-        inside = {folder for folder in folders if self._shows(folder)}
+        inside = {folder for folder in folders if self.shows(folder)}
         return inside | {seen for seen in self._scope if any(in_folder(seen, folder) for folder in folders)}

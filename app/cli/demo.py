@@ -22,7 +22,7 @@ STORAGE_URL = str(StorageSettings.model_fields["url"].default)
 """The default, so that every command finds the demo's pictures while nothing else is set."""
 
 TRY = """
-[bold]image2search is ready.[/] Three things to try in another terminal:
+[bold]image2search is ready.[/] Four things to try in another terminal:
 
   [dim]# describe a picture; "yellow in the food folder" looks in that folder[/]
   {search} "a red car at night"
@@ -30,9 +30,14 @@ TRY = """
   {search} {picture} -k 3
   [dim]# the same over HTTP[/]
   curl -s {address}/api/v1/search/text -H 'Content-Type: application/json' -d '{query}' | python3 -m json.tool
+  [dim]# add a picture, and find it[/]
+  curl -s -w '\\n' {address}/api/v1/images -F file=@{mine} -F folder=mine && {search} "a fox" --folder mine
 
 Docs: {address}/docs   [dim](Ctrl-C ends the demo)[/]
 """
+
+MINE = "animals/fox-in-snow.jpg"
+"""The picture that the demo lets a person add."""
 
 QUERY = '{"query": "a red car at night", "k": 1}'
 
@@ -60,10 +65,11 @@ def run_demo(own: Settings, console: Console) -> None:
     put_pictures(store, SAMPLES)
     run_indexer(settings, *_index_options(settings, store))
     picture = escape(shlex.quote(os.path.relpath(min(SAMPLES.glob("animals/*.jpg")))))
+    mine = escape(shlex.quote(os.path.relpath(SAMPLES / MINE)))
     search = _search_command(own, settings)
 
     def announce(address: str) -> None:
-        told = TRY.format(address=address, picture=picture, search=escape(search), query=QUERY)
+        told = TRY.format(address=address, picture=picture, mine=mine, search=escape(search), query=QUERY)
         console.print(told, highlight=False, soft_wrap=True)
 
     run_service(settings, announce)

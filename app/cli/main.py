@@ -1,9 +1,10 @@
-"""`image2search`: the service, the indexer, a search and the demo from the command line."""
+"""`image2search`: the service, the indexer, a search, pictures from the web and the demo from the command line."""
 
 import importlib.metadata
 import logging
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Annotated, Any
@@ -15,6 +16,22 @@ from rich.text import Text
 from app.errors import AppError, InvalidInput
 from app.printable import PrintableFormatter, printable
 from app.settings import Settings, load_settings
+
+
+class Provider(StrEnum):
+    """Where `fetch` looks for pictures."""
+
+    OPENVERSE = "openverse"
+    DDGS = "ddgs"
+
+
+class DuplicateKind(StrEnum):
+    """As `app.library.duplicate_groups.Kind`, which takes a while to import."""
+
+    BYTES = "bytes"
+    PHOTO = "photo"
+    SIMILAR = "similar"
+
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Find your pictures by describing or showing one.")
 console = Console()
@@ -103,6 +120,58 @@ def search(
 
 
 @app.command()
+def duplicates(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of pictures; it is only read.")],
+    *,
+    kind: Annotated[
+        list[DuplicateKind] | None,
+        typer.Option(
+            help="bytes: the same bytes; photo: the same photo, resized, cropped, turned, ...; similar: bursts and the "
+            "like. Several times for several kinds; all of them otherwise."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    print0: Annotated[
+        bool,
+        typer.Option("--print0", help="Print the paths that need not be kept alone, for xargs -0. Needs --kind."),
+    ] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 3 where there are duplicates.")] = False,
+) -> None:
+    """Find duplicates in a folder, and say which picture of each group to keep. Nothing is deleted.
+
+    Ends with 0 when the folder was compared, whether or not there are duplicates (3 if there are, with --exit-code);
+    with 1 after an error.
+    """
+    if as_json and print0:
+        raise InvalidInput("--json and --print0 exclude each other. Give one of them.")
+    if print0 and not kind:
+        raise InvalidInput("--print0 lists pictures to delete. Say with --kind which duplicates are meant.")
+    _log_warnings()
+    from app.cli import duplicates as finding
+
+    write = finding.write_json if as_json else finding.write_paths if print0 else finding.write_groups
+    found = finding.duplicates(folder, [each.value for each in kind or DuplicateKind], write, tell=_tell)
+    raise typer.Exit(3 if found and exit_code else 0)
+
+
+@app.command()
+def fetch(
+    query: Annotated[str, typer.Argument(help="What the pictures should show.")],
+    folder: Annotated[str, typer.Option(help="Folder of the pictures to put them into; empty: the top.")] = "",
+    count: Annotated[int, typer.Option("-n", "--count", min=1, max=100, help="How many to look for.")] = 20,
+    provider: Annotated[
+        Provider, typer.Option(help="Openverse has licensed pictures; ddgs (an extra) searches without licences.")
+    ] = Provider.OPENVERSE,
+) -> None:
+    """Look for pictures on the web and add them, with the names of their makers and licences where they are known."""
+    _log_warnings()
+    from app.cli import fetch as fetching
+    from app.library.imports.service import WebQuery
+
+    fetching.fetch(WebQuery(query, provider.value, count), folder, typer.echo, tell=_tell)
+
+
+@app.command()
 def demo(
     port: Annotated[int | None, typer.Option(help="Port to listen on; PORT otherwise.")] = None,
 ) -> None:
@@ -117,10 +186,10 @@ def _tell(sentence: str) -> None:
 
 
 def _log_warnings() -> None:
-    """Warnings to stderr. Why there is no index to search is the command's error, so it is not shown as well."""
+    """Warnings to stderr, but not from where they are the command's own error or output as well."""
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("Warning: %(message)s"))
-    handler.addFilter(lambda record: record.name != "app.catalog.live")
+    handler.addFilter(lambda record: record.name not in ("app.catalog.live", "app.library.imports.service"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 

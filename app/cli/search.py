@@ -54,7 +54,7 @@ def search(request: Request, write: Callable[[list[Found], SearchAnswer], None],
     query = _query_of(request, settings)
     was_indexed = False
     if request.images_dir is None:
-        _check_place(settings)
+        check_place(settings)
     else:
         settings = settings_for(request.images_dir, settings)
         was_indexed = bring_up_to_date(settings)
@@ -65,12 +65,12 @@ def search(request: Request, write: Callable[[list[Found], SearchAnswer], None],
         tell("Nothing was found: the index has no pictures.")
     if not was_indexed and _is_guesswork(settings, answer):
         tell(IN_SHORT)
-    with _writing():
+    with writing():
         write([Found(_path_of(hit, settings, request.images_dir), hit) for hit in answer.hits], answer)
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
+def writing() -> Iterator[None]:
     """Raises AppError where results can't be written, and BrokenPipeError, at which typer ends the program quietly."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for terminals that do not show every name
@@ -112,7 +112,7 @@ def write_json(found: list[Found], answer: SearchAnswer) -> None:
     print(printable_json(document.encode()).decode())  # noqa: T201 - the command's output
 
 
-def _check_place(settings: Settings) -> None:
+def check_place(settings: Settings) -> None:
     """Raises InvalidSettings for a person who has not said yet where their pictures are."""
     url = settings.storage.url
     if url == StorageSettings.model_fields["url"].default and not folder_of_url(url).is_dir():

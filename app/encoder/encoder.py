@@ -112,12 +112,16 @@ class Encoder:
             case Text(text):
                 return await self._batcher.embed_text(text)
             case PictureFile() as file:
-                picture = await self._decoding.run(self._decode, file)
-                return await self._batcher.embed_image(picture.image)
+                return (await self.read(file))[1]
             case IndexedPicture(image_id):
                 return await self._workers.run(view.vector, image_id)
             case RawVector(vector):
                 return self._checked(vector)
+
+    async def read(self, file: PictureFile) -> tuple[Picture, Vectors]:
+        """The picture in a file, checked and decoded, and its vector (D,). Raises as `encode`."""
+        picture = await self._decoding.run(self._decode, file)
+        return picture, await self._batcher.embed_image(picture.image)
 
     def _decode(self, file: PictureFile) -> Picture:
         return self._decoders.run(self._embedder.read_picture, file.read(self._images.max_bytes), self._images)

@@ -12,6 +12,11 @@ _ANY_ID = "image-id"
 _ROUTES = ("image_original", "image_thumbnail")
 
 
+def version_of(record: ImageRecord) -> str:
+    """Changes when the picture's content does: part of addresses whose answers may be kept for good."""
+    return record.content_hash[:12]
+
+
 class Locator:
     """Makes hits of records. Thread-safe."""
 
@@ -36,7 +41,8 @@ class Addresses:
         return hit.url or self._around_id[0][0] + hit.record.image_id + self._around_id[0][1]
 
     def thumbnail(self, hit: Hit) -> str:
-        return self._around_id[1][0] + hit.record.image_id + self._around_id[1][1]
+        before, after = self._around_id[1]
+        return f"{before}{hit.record.image_id}{after}?v={version_of(hit.record)}"
 
     @cached_property
     def _around_id(self) -> list[tuple[str, str]]:

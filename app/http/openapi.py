@@ -10,15 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.http.problems import MEDIA_TYPE
 
 _REASONS = {
+    403: "The service is `READ_ONLY`, or a page of another site asks that `CORS_ORIGINS` does not name",
     400: "The picture or the body can't be read",
     404: "What was named does not exist",
     408: "The body came too slowly",
     409: "An index run is going on",
     413: "Too large: the body, or the picture in bytes or pixels",
     415: "Unsupported content type or kind of picture",
+    416: "The file ends before the first byte that `Range` asks for; `Content-Range` says where",
     421: "The Host header names no host of this service (`ALLOWED_HOSTS`)",
     422: "A field is missing, unknown or out of range",
     500: "A bug on our side",
+    501: "It needs an extra package that is not installed with this service; the message names it",
     503: "No index yet, object storage down, or too many requests; `Retry-After` says when to come back",
 }
 
@@ -57,6 +60,19 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _REASONS[status], "content": content} for status in (*statuses, 421, 500)}
 
 
+def bodies(**models: type[BaseModel]) -> dict[str, Any]:
+    """`openapi_extra=` of a route that takes a body as JSON (`json`) or as a form (`form`)."""
+    media = {"json": "application/json", "form": "multipart/form-data"}
+    content = {media[name]: {"schema": _inlined(model)} for name, model in models.items()}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _inlined(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema()
+    _mark_files({model.__name__: schema})
+    return schema
+
+
 def describe(app: FastAPI) -> None:
     """Make the app's OpenAPI document say what FastAPI's own leaves out."""
 
@@ -86,6 +102,7 @@ def _drop_default_422(schema: dict[str, Any]) -> None:
 def _mark_files(schemas: dict[str, dict[str, Any]]) -> None:
     """Say that a field is a file in the words of OpenAPI 3.0 too: many generators of clients know no others."""
     for schema in schemas.values():
-        for field in schema.get("properties", {}).values():
+        fields = schema.get("properties", {}).values()
+        for field in (*fields, *(each["items"] for each in fields if "items" in each)):
             if "contentMediaType" in field:
                 field["format"] = "binary"

@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from app import errors
 
@@ -39,7 +40,9 @@ class Kind:
 _NOT_READY = "No index is loaded that this service can search. GET /health/ready says why; try again later."
 _STORAGE = "The object storage does not answer. Try again later."
 _ARCHIVED = "The picture lies in an archive of the storage. Restore the object there, then ask again."
+_COMPARING = "The pictures are being compared with each other. Ask again in a moment; it goes on meanwhile."
 _VECTORS = "The vector server does not answer. Try again later."
+_WEB_SEARCH = "The web search does not answer, or takes no more searches for now. Try again later."
 
 _SEND_FILE = "Send the picture as a file part with a filename: curl -F file=@picture.jpg"
 _NO_FILE = (
@@ -55,20 +58,27 @@ TABLE: Mapping[type[errors.AppError], Kind] = {
     errors.InvalidImage: Kind(400, "invalid-image", "Not a readable picture"),
     errors.ImageTooLarge: Kind(413, "too-large", "Too large"),
     errors.UnsupportedImageType: Kind(415, "unsupported-type", "Unsupported type"),
+    errors.UrlRefused: Kind(400, "url-refused", "Address refused"),
+    errors.FetchFailed: Kind(422, "fetch-failed", "The picture could not be fetched"),
     errors.NotFound: Kind(404, "not-found", "Not found"),
     errors.ObjectNotFound: Kind(404, "object-not-found", "Picture is gone", "The picture is no longer in the storage."),
     errors.ObjectArchived: Kind(404, "object-archived", "Picture is archived", _ARCHIVED),
     errors.ImageNotFound: Kind(404, "image-not-found", "No such picture"),
     errors.FolderNotFound: Kind(404, "folder-not-found", "No such folder"),
     errors.JobNotFound: Kind(404, "job-not-found", "No such job"),
+    errors.DeletionNotFound: Kind(404, "deletion-not-found", "No such deletion"),
+    errors.DismissalNotFound: Kind(404, "dismissal-not-found", "No such dismissal"),
     errors.Conflict: Kind(409, "conflict", "Conflict"),
     errors.IndexBusy: Kind(409, "index-busy", "An index run is going on"),
     errors.Unavailable: Kind(503, "unavailable", "Not available now", "The service can't do that right now."),
     errors.StorageUnavailable: Kind(503, "storage-unavailable", "Object storage not available", _STORAGE),
     errors.VectorStoreUnavailable: Kind(503, "vectors-unavailable", "Vector server not available", _VECTORS),
+    errors.WebSearchUnavailable: Kind(503, "web-search-unavailable", "Web search not available", _WEB_SEARCH),
     errors.IndexNotReady: Kind(503, "index-not-ready", "No index yet", _NOT_READY),
     errors.IndexCorrupt: Kind(503, "index-not-ready", "No index yet", _NOT_READY),
     errors.IndexMismatch: Kind(503, "index-not-ready", "No index yet", _NOT_READY),
+    errors.NotInstalled: Kind(501, "not-installed", "Not installed"),
+    errors.StillComparing: Kind(503, "still-comparing", "The pictures are being compared", _COMPARING),
     errors.Overloaded: Kind(503, "overloaded", "Too many requests are waiting", "Try again in a moment."),
 }
 """Looked up by class, then by its bases."""
@@ -126,7 +136,20 @@ def retry_headers(error: errors.AppError, kind: Kind) -> dict[str, str]:
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _documented_methods(request)):
+        error = HTTPException(error.status_code, error.detail, {"Allow": ", ".join(methods)})
     return problem(request, error.status_code, http_sentence(request, error), headers=error.headers)
+
+
+def _documented_methods(request: Request) -> list[str]:
+    """The methods that this address takes. The framework names only those of the first route that has it."""
+    address = request.scope["path"].removeprefix(request.scope["root_path"])
+    paths = request.app.openapi()["paths"]
+    having = [path for path in paths if compile_path(path)[0].match(address)]
+    if not having:
+        return []
+    methods = [method.upper() for method in paths[min(having, key=lambda path: path.count("{"))]]
+    return [*methods, "HEAD"] if "GET" in methods else methods
 
 
 async def answer_invalid_request(request: Request, error: Exception) -> Response:

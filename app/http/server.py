@@ -83,6 +83,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_began = self.loop.time()
         super().on_response_complete()
 
+    def shutdown(self) -> None:
+        """The service is told to stop. Work that would keep this connection open is asked to end."""
+        if begin_stop := self.app_state.get("begin_stop"):
+            begin_stop()
+        super().shutdown()
+
     def send_400_response(self, msg: str) -> None:
         """uvicorn calls it when the parser fails, which a head that is too large makes it do."""
         if self._undelivered_bytes > MAX_HEAD_BYTES:

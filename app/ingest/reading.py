@@ -3,13 +3,15 @@
 `Reader` fetches, checks and decodes; `make_record` lists the picture that came of it. Runs in reader threads.
 """
 
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from app.errors import InvalidInput, ObjectArchived, ObjectNotFound, ObjectTooLarge, StorageUnavailable, Unavailable
 from app.pictures.decoding import Picture, ReadPicture
+from app.pictures.facts import NO_FACTS, Facts
 from app.pictures.formats import UNKNOWN, format_of, is_picture_name, other_kind
+from app.pictures.perceptual import perceptual_hash
 from app.settings import ImageSettings
 from app.storage.base import ObjectInfo, ObjectStore, StoredObject
 from app.types import ImageRecord, Skip, hash_content, image_id_of
@@ -28,9 +30,11 @@ class Content:
     size_bytes: int
     content_hash: str
     picture: Picture | None
-    """None where the vector of the content is known already."""
+    """None where the vector and the facts of the content are known already."""
     flaw: str | None = None
     """What is wrong with the file although the picture can be seen."""
+    facts: Facts | None = None
+    """Stay when the picture is dropped; None where it was not decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +62,23 @@ class Reader:
         self,
         store: ObjectStore,
         limits: ImageSettings,
-        known: Container[str],
+        known: Mapping[str, ImageRecord],
         read_picture: ReadPicture,
+        *,
+        keep_location: bool = False,
+        on_picture: Callable[[str, StoredObject], object] | None = None,
     ) -> None:
-        """Contents whose hash is `known` are not decoded. `read_picture` is the model's."""
+        """Contents whose hash is `known` are not decoded if their record has its details.
+
+        `read_picture` is the model's. `keep_location` as METADATA_GPS. `on_picture` gets the key and the bytes of each
+        picture that is read.
+        """
         self._store = store
         self._limits = limits
         self._known = known
         self._read_picture = read_picture
+        self._keep_location = keep_location
+        self._on_picture = on_picture
 
     def fetch(self, info: ObjectInfo) -> StoredObject | Skip | Gone | Failure:
         """Download one object. Where the name does not say that it is a picture, its first bytes must."""
@@ -95,17 +108,22 @@ class Reader:
         return Skip(info.key, info.etag, f"It is no picture, but a file of kind {kind}.", kind)
 
     def decode(self, info: ObjectInfo, stored: StoredObject) -> Content | Skip | Failure:
-        """Hash the bytes and, where their vector is not known, decode them."""
+        """Hash the bytes and, where their vector or their details are not known, decode them."""
         content_hash = hash_content(stored.data)
+        twin = self._known.get(content_hash)
         try:
-            picture = None if content_hash in self._known else self._read_picture(stored.data, self._limits)
+            picture = None if twin and has_details(twin) else self._read_picture(stored.data, self._limits)
+            facts = facts_of_picture(picture, keep_location=self._keep_location) if picture else None
         except InvalidInput as error:
             return Skip(info.key, stored.etag, str(error))
         except Unavailable as error:
             return Failure(info.key, str(error))
         except MemoryError:
             return _too_little_memory(info)
-        return Content(info, stored.etag, len(stored.data), content_hash, picture, picture.flaw if picture else None)
+        if self._on_picture:
+            self._on_picture(info.key, stored)
+        flaw = picture.flaw if picture else None
+        return Content(info, stored.etag, len(stored.data), content_hash, picture, flaw, facts)
 
 
 def key_of(outcome: ReadOutcome) -> str:
@@ -119,8 +137,16 @@ def key_of(outcome: ReadOutcome) -> str:
             return key
 
 
-def make_record(content: Content, width: int, height: int, caption: str | None = None) -> ImageRecord:
-    """The record of a picture of this width and height (pixels)."""
+def facts_of_picture(picture: Picture, *, keep_location: bool) -> Facts:
+    """What its file says, and its perceptual hash; the place where it was taken only if METADATA_GPS allows it."""
+    location = picture.facts.location if keep_location else None
+    return replace(picture.facts, location=location, perceptual_hash=perceptual_hash(picture.image))
+
+
+def make_record(
+    content: Content, width: int, height: int, facts: Facts = NO_FACTS, added_at: float | None = None
+) -> ImageRecord:
+    """The record of a picture of this width and height (pixels), as far as its file goes."""
     info = content.info
     return ImageRecord(
         image_id=image_id_of(info.key),
@@ -131,8 +157,23 @@ def make_record(content: Content, width: int, height: int, caption: str | None =
         modified_at=info.modified_at,
         width=width,
         height=height,
-        caption=caption,
+        added_at=added_at,
+        taken_at=facts.taken_at,
+        camera=facts.camera,
+        location=facts.location,
+        perceptual_hash=facts.perceptual_hash,
+        format=facts.format,
     )
+
+
+def has_details(record: ImageRecord) -> bool:
+    """Whether the facts of the picture were read; earlier versions did not read them."""
+    return record.perceptual_hash is not None
+
+
+def facts_in(record: ImageRecord) -> Facts:
+    """What `make_record` took from the file's facts."""
+    return Facts(record.taken_at, record.camera, record.location, record.perceptual_hash, record.format)
 
 
 def _too_little_memory(info: ObjectInfo) -> Failure:

@@ -22,6 +22,7 @@ from PIL import ExifTags, Image, JpegImagePlugin
 from app.errors import AppError, ImageTooLarge, InvalidImage, first_line
 from app.pictures.colours import needs_transform, to_srgb
 from app.pictures.deep_colour import byte_order, stretched
+from app.pictures.facts import NO_FACTS, Facts, facts_of
 from app.pictures.formats import TIFF, Format, recognise
 from app.pictures.frames import first_with_content
 from app.pictures.limits import Limits, reserve
@@ -86,6 +87,8 @@ class Picture:
     height: int
     flaw: str | None = None
     """What is wrong with the file although the picture can be seen; None for an intact file."""
+    facts: Facts = NO_FACTS
+    """What the file says about itself, without the perceptual hash."""
 
 
 class ReadPicture(Protocol):
@@ -138,16 +141,17 @@ class _Source:
         image = self._open(data)
         order = byte_order(image)
         image.load()
+        facts = facts_of(image, data)
         image = first_with_content(image, self._check_frame)
         if order:
             image = stretched(image, order, lambda: self._open(data))
-        return self._finished(image)
+        return self._finished(image, facts)
 
     def mended_picture(self, data: bytes) -> Picture | None:
         """The picture in a damaged file; None where too much of it is missing. Raises AppError."""
         try:
             found = mended(self.format.name, data, self._open, replace(self, needed=None)._open)
-            return self._finished(found.image, found.flaw) if found else None
+            return self._finished(found.image, facts_of(found.image, data), found.flaw) if found else None
         except (AppError, MemoryError):
             raise
         except Exception:  # noqa: BLE001 - decoders raise anything; the caller tells the first error
@@ -197,12 +201,13 @@ class _Source:
         result = image.width * image.height // self._factor(image) ** 2
         reserve(memory_of(image, self.format.name) + RESULT_BYTES * result, self.limits)
 
-    def _finished(self, image: Image.Image, flaw: str | None = None) -> Picture:
+    def _finished(self, image: Image.Image, facts: Facts, flaw: str | None = None) -> Picture:
         turn = _turn_of(image)
         width, height = _turned(_size_in_file(image), turn)
         rgb = to_srgb(image, self._factor(image))
         rgb.info.clear()  # a copy saved from it must not repeat the orientation that was applied here
-        return Picture(rgb if turn is None else rgb.transpose(turn), width, height, flaw)
+        upright = rgb if turn is None else rgb.transpose(turn)
+        return Picture(upright, width, height, flaw, replace(facts, format=self.format.name))
 
     def _factor(self, image: Image.Image) -> int:
         """By how much the picture is made smaller when its colours are converted: the work and memory then shrink."""

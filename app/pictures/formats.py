@@ -42,6 +42,8 @@ class Format:
     """The extra of this package that installs the decoder; empty where every installation has it."""
     module: str = ""
     """The decoder that the extra installs."""
+    media_type: str = ""
+    """As the HTTP header Content-Type names it; empty where the files of the format have different ones."""
     decodes_at_once: bool = False
     """Whether `open` decodes the pixels too, so that their number is not known before."""
 
@@ -89,7 +91,11 @@ _ORIENTATIONS: Final = {3: 3, 5: 8, 6: 6}
 """EXIF's orientation for LibRaw's `flip`."""
 
 TIFF: Final = Format(
-    "TIFF", re.compile(rb"II[*+]\0|MM\0[*+]|MM\*\0|II\0\*"), TiffImagePlugin.TiffImageFile, (".tif", ".tiff")
+    "TIFF",
+    re.compile(rb"II[*+]\0|MM\0[*+]|MM\*\0|II\0\*"),
+    TiffImagePlugin.TiffImageFile,
+    (".tif", ".tiff"),
+    media_type="image/tiff",
 )
 
 RAW: Final = Format(
@@ -102,46 +108,61 @@ RAW: Final = Format(
 )
 
 FORMATS: Final = (
-    Format("PNG", re.compile(rb"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile, (".png", ".apng")),
+    Format(
+        "PNG", re.compile(rb"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile, (".png", ".apng"), media_type="image/png"
+    ),
     Format(
         "JPEG",
         re.compile(rb"\xff\xd8\xff"),
         JpegImagePlugin.JpegImageFile,
         (".jpg", ".jpeg", ".jpe", ".jfif", ".jif"),
+        media_type="image/jpeg",
     ),
-    Format("GIF", re.compile(rb"GIF8[79]a"), GifImagePlugin.GifImageFile, (".gif",)),
-    Format("BMP", re.compile(rb"BM"), BmpImagePlugin.BmpImageFile, (".bmp", ".dib")),
+    Format("GIF", re.compile(rb"GIF8[79]a"), GifImagePlugin.GifImageFile, (".gif",), media_type="image/gif"),
+    Format("BMP", re.compile(rb"BM"), BmpImagePlugin.BmpImageFile, (".bmp", ".dib"), media_type="image/bmp"),
     RAW,
     TIFF,
-    Format("WebP", re.compile(rb"RIFF....WEBP", re.DOTALL), WebPImagePlugin.WebPImageFile, (".webp",)),
+    Format(
+        "WebP",
+        re.compile(rb"RIFF....WEBP", re.DOTALL),
+        WebPImagePlugin.WebPImageFile,
+        (".webp",),
+        media_type="image/webp",
+    ),
     Format(
         "AVIF",
         re.compile(rb"....ftyp(avi[fs]|(mif1|msf1).{4}(?=.{0,40}avi[fs]))", re.DOTALL),
         AvifImagePlugin.AvifImageFile,
         (".avif", ".avifs"),
+        media_type="image/avif",
     ),
     Format(
         "HEIC",
         re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL),
         _open_heif,
         (".heic", ".heif", ".heics", ".heifs", ".hif"),
+        media_type="image/heic",
     ),
     Format(
         "JPEG 2000",
         re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
         Jpeg2KImagePlugin.Jpeg2KImageFile,
         (".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
+        media_type="image/jp2",
     ),
     Format(
         "JPEG XL",
         re.compile(rb"\0\0\0\x0cJXL |\xff\x0a"),
         _open_jxl,
         (".jxl",),
+        media_type="image/jxl",
         extra="jxl",
         module="pillow_jxl",
         decodes_at_once=True,
     ),
 )
+
+FORMATS_BY_NAME: Final[Mapping[str, Format]] = {each.name: each for each in FORMATS}
 
 PICTURE_SUFFIXES: Final = tuple(suffix for each in FORMATS if each.is_installed for suffix in each.suffixes)
 """A file whose name ends like this is taken for a picture."""
@@ -247,6 +268,15 @@ def is_picture_name(name: str) -> bool:
     """Whether the name of a file says that it is a picture of an accepted format."""
     lowered = name.lower()
     return lowered.endswith(PICTURE_SUFFIXES) or _ODD_SUFFIX.search(lowered) is not None
+
+
+def format_of_name(name: str) -> Format | None:
+    """The accepted format that the name of a file says, whether or not its decoder is installed."""
+    lowered = name.lower()
+    odd = _ODD_SUFFIX.search(lowered)
+    end = odd.group() if odd else lowered
+    says = end.startswith if odd else end.endswith
+    return next((each for each in FORMATS if says(each.suffixes)), None)
 
 
 def kind_of_name(name: str) -> str | None:

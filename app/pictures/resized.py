@@ -1,6 +1,9 @@
-"""Small WebP copies of pictures. Each copy carries the etag of its source, which tells whether it is still current."""
+"""Smaller copies of pictures: WebP that carries the etag of its source, which tells whether it is still current; and
+files in their own formats.
+"""
 
 import io
+from typing import Literal, TypeAlias
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
@@ -22,6 +25,21 @@ def resized_copy(data: bytes, limits: Limits, *, max_side: int, source_etag: str
     exif[ExifTags.Base.ImageDescription] = source_etag
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=QUALITY, exif=exif)
+    return buffer.getvalue()
+
+
+CopyFormat: TypeAlias = Literal["JPEG", "PNG", "WEBP"]
+
+
+def resized_file(data: bytes, limits: Limits, *, max_side: int, kind: CopyFormat, quality: int) -> bytes:
+    """A picture file, upright in sRGB and without metadata, with no side longer than `max_side` pixels.
+
+    A smaller picture keeps its size. `quality` is JPEG's and WebP's scale, 0 to 100. Raises as `decode_image`.
+    """
+    image = decode_image(data, limits, lambda size: _size_in_box(size, max_side)).image
+    image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **({} if kind == "PNG" else {"quality": quality}))
     return buffer.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""POST /search/text and /search/image."""
+"""POST /search/text, /search/image and /search/url."""
 
 from typing import Annotated, cast
 
@@ -8,7 +8,8 @@ from starlette.requests import Request
 from app.encoder.encoder import PictureFile, Text
 from app.http.openapi import problems
 from app.http.requests import ViewSource, takes, takes_no_parameters
-from app.search.schemas import ImageSearch, SearchResult, TextSearch
+from app.ingest.fetching import Fetcher
+from app.search.schemas import ImageSearch, SearchResult, TextSearch, UrlSearch
 from app.search.service import Query, SearchService
 
 
@@ -16,7 +17,12 @@ async def _search_service(request: Request) -> SearchService:
     return cast(SearchService, request.state.search)
 
 
+async def _fetcher(request: Request) -> Fetcher:
+    return cast(Fetcher, request.state.fetcher)
+
+
 Search = Annotated[SearchService, Depends(_search_service)]
+Fetching = Annotated[Fetcher, Depends(_fetcher)]
 
 router = APIRouter(prefix="/search", tags=["search"], dependencies=[Depends(takes_no_parameters)])
 
@@ -41,3 +47,14 @@ async def search_image(
     """Find pictures that look like the one sent."""
     query = Query((PictureFile(form.file.file),), form.k, folder=form.folder)
     return SearchResult.of(await search.search(query, view()), request)
+
+
+@router.post("/url", dependencies=[Depends(takes("application/json"))], responses=_PROBLEMS)
+async def search_url(
+    body: UrlSearch, request: Request, search: Search, fetcher: Fetching, view: ViewSource
+) -> SearchResult:
+    """Find pictures that look like the one at a web address."""
+    seen = view()
+    fetched = await fetcher.fetch(body.url)
+    query = Query((PictureFile(fetched.data),), body.k, folder=body.folder or "")
+    return SearchResult.of(await search.search(query, seen), request)

@@ -8,6 +8,8 @@ from starlette.requests import Request
 
 from app.http.addresses import Addresses
 from app.http.openapi import Schema
+from app.http.schemas import SourceInfo
+from app.ingest.fetching import Url
 from app.search.service import MAX_QUERY_CHARS, SearchAnswer
 from app.types import Hit
 
@@ -38,6 +40,11 @@ QueryText = Annotated[
 ]
 _FOLDER = "search only in and below this folder; unknown: 404; empty: everywhere"
 
+Count = Annotated[
+    int, Field(ge=1, le=100, strict=True, description="how many pictures, at most"), BeforeValidator(_whole)
+]
+Folder = Annotated[str | None, Field(max_length=MAX_FOLDER_CHARS, description=_FOLDER)]
+
 
 class TextSearch(Schema):
     model_config = ConfigDict(
@@ -51,10 +58,8 @@ class TextSearch(Schema):
     )
 
     query: QueryText
-    k: Annotated[
-        int, Field(ge=1, le=100, strict=True, description="how many pictures, at most"), BeforeValidator(_whole)
-    ] = 5
-    folder: Annotated[str | None, Field(max_length=MAX_FOLDER_CHARS, description=_FOLDER)] = None
+    k: Count = 5
+    folder: Folder = None
     auto_folder: Annotated[bool, Field(strict=True, description="search only where the query points at")] = True
 
 
@@ -69,6 +74,16 @@ class ImageSearch(Schema):
     """A form has no null: clients would send it as the text "None"."""
 
 
+class UrlSearch(Schema):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"url": "https://example.org/photos/sunset.jpg", "k": 3, "folder": None}]}
+    )
+
+    url: Url
+    k: Count = 5
+    folder: Folder = None
+
+
 class ImageResult(Schema):
     image_id: Annotated[str, Field(examples=["9f2c4b1d00aa37e5"])]
     object_key: Annotated[str, Field(examples=["nature/sunset1.jpg"])]
@@ -79,6 +94,7 @@ class ImageResult(Schema):
     image_url: str
     thumbnail_url: str
     caption: str | None = None
+    source: SourceInfo | None = None
 
     @classmethod
     def of(cls, hit: Hit, addresses: Addresses) -> Self:
@@ -93,6 +109,7 @@ class ImageResult(Schema):
             image_url=addresses.image(hit),
             thumbnail_url=addresses.thumbnail(hit),
             caption=record.caption,
+            source=record.source and SourceInfo.of(record.source),
         )
 
 

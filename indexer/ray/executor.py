@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from app.bootstrap import Parts
 from app.errors import AppError, InvalidSettings, ModelUnavailable, ObjectNotFound, first_line
-from app.ingest.reading import Content, Failure, Gone, key_of
+from app.ingest.reading import Content, Failure, Gone, has_details, key_of
 from app.pictures.decoding import ReadPicture
 from app.settings import ModelSettings, StorageSettings
 from app.storage.base import ObjectInfo
@@ -97,11 +97,11 @@ class RayExecutor:
     def __init__(
         self, worker_parts: WorkerParts, parts: Parts, known: Mapping[str, ImageRecord], collector: ResultCollector
     ) -> None:
-        """Contents whose hash is `known` are neither decoded nor embedded."""
+        """Contents whose hash is in `known` are neither decoded nor embedded, if their record has its details."""
         self._worker_parts = worker_parts
         self._store = parts.store
         self._model = parts.model
-        self._known = known
+        self._known = frozenset(content_hash for content_hash, record in known.items() if has_details(record))
         self._collector = collector
         self._started_ray = False
         self._waiting: ContentsByHash = {}
@@ -145,7 +145,7 @@ class RayExecutor:
         settings = self._worker_parts.settings
         cpus = int(sum(node.get("CPU", 0) for node in _resources()))
         make_claims = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Claims)
-        claims = make_claims.remote(frozenset(self._known), MAX_ATTEMPTS)
+        claims = make_claims.remote(self._known, MAX_ATTEMPTS)
         block_size = min(settings.index.batch_size, math.ceil(len(objects) / (BLOCKS_PER_CPU * cpus)))
         items = [{COLUMN: item} for item in pack(objects)[COLUMN]]
         return (

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from app.errors import AppError
 from app.ingest.embedding import embed, not_embedded
 from app.ingest.reading import Content, Failure, Reader, ReadOutcome, key_of
+from app.library.thumbnails import Thumbnails
 from app.models.base import Embedder
 from app.pictures.decoding import ReadPicture
 from app.pictures.processes import DecoderProcesses, Decoders
@@ -44,18 +45,29 @@ class WorkerParts:
     @classmethod
     def of(cls, settings: Settings) -> "WorkerParts":
         """Make relative folders absolute, because a worker starts in another folder."""
-        url = _absolute(settings.storage.url)
+        storage = settings.storage.model_copy(update={"url": _absolute(settings.storage.url)})
+        index_url = settings.index.url and _absolute(settings.index.url)
         model = Path(settings.model.name).expanduser()
         name = str(model.absolute()) if settings.model.name != "demo" and model.is_dir() else settings.model.name
-        storage = settings.storage.model_copy(update={"url": url})
         return cls(
-            settings.model_copy(update={"storage": storage, "model": settings.model.model_copy(update={"name": name})})
+            settings.model_copy(
+                update={
+                    "storage": storage,
+                    "model": settings.model.model_copy(update={"name": name}),
+                    "index": settings.index.model_copy(update={"url": index_url}),
+                }
+            )
         )
 
     def open_store(self) -> ObjectStore:
         from app import bootstrap
 
         return bootstrap.open_store(self.settings.storage)
+
+    def open_index_store(self) -> ObjectStore:
+        from app import bootstrap
+
+        return bootstrap.open_index_store(self.settings, _store(self))
 
     def load_embedder(self) -> Embedder:
         """Raises ModelUnavailable."""
@@ -137,9 +149,7 @@ class ReadStage:
             return pack([BatchResult(error=_picklable(error))])
 
     def _read(self, infos: Sequence[ObjectInfo]) -> list[ObjectResult]:
-        images = self._parts.settings.image
-        read_picture = partial(_decoders(images.max_memory_bytes).run, self._read_picture)
-        reader = Reader(_store(self._parts), images, (), read_picture)
+        reader = _reader(self._parts, self._read_picture)
         with ThreadPoolExecutor(self._parts.settings.index.readers) as threads:
             fetched = list(zip(infos, threads.map(reader.fetch, infos), strict=True))
         contents = [
@@ -226,6 +236,26 @@ def _given_up(result: ObjectResult) -> ObjectResult:
 def _decoders(max_memory_bytes: int) -> Decoders:
     """One process for each worker process, which can be killed where the worker can't."""
     return DecoderProcesses(1, max_memory_bytes)
+
+
+def _reader(parts: WorkerParts, read_picture: ReadPicture) -> Reader:
+    settings, store = parts.settings, _store(parts)
+    decoders = _decoders(settings.image.max_memory_bytes)
+    thumbnails = Thumbnails(store, settings.image, _index_store(parts), decoders) if settings.index.thumbnails else None
+    return Reader(
+        store,
+        settings.image,
+        {},
+        partial(decoders.run, read_picture),
+        keep_location=settings.metadata.gps,
+        on_picture=thumbnails.make_ahead if thumbnails else None,
+    )
+
+
+@lru_cache(maxsize=1)
+def _index_store(parts: WorkerParts) -> ObjectStore:
+    """As `_store`."""
+    return parts.open_index_store()
 
 
 @lru_cache(maxsize=1)

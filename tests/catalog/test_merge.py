@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +16,19 @@ from app.errors import IndexMismatch, StorageUnavailable
 from app.settings import IndexSettings
 from app.storage.base import ObjectStore
 from app.storage.local import LocalStore
-from app.types import Skip
-from tests.support.catalogs import MODEL, OTHER_MODEL, adding, catalog_on, etags_of, keys_of, removing, row_of, vector
+from app.types import PERSON, ModelIdentity, Skip, Source
+from tests.support.catalogs import (
+    MODEL,
+    OTHER_MODEL,
+    adding,
+    catalog_on,
+    etags_of,
+    keys_of,
+    record,
+    removing,
+    row_of,
+    vector,
+)
 from tests.support.stores import InterferingStore, WrappedStore
 from tests.support.vector_servers import MemoryServer
 
@@ -150,6 +162,71 @@ def test_of_the_same_object_the_record_of_others_stays(catalog: Catalog) -> None
     catalog.publish(Changes(added=(captioned,), vectors=vector("a/1.jpg")[None]), MODEL)
     catalog.publish(adding("a/1.jpg"), MODEL, since=since)
     assert check(catalog, {"a/1.jpg": "1"}).records[row_of("a/1.jpg")].caption == "a boat"
+
+
+WORDS = {"caption": "my boat", "caption_by": PERSON, "tags": ("boat",), "source": Source("https://x.example/1")}
+
+
+def patched(since: Snapshot, key: str, **words: Any) -> Changes:
+    """What a person says of a picture, as it is in this state."""
+    old = since.records[row_of(key)]
+    return Changes(added=(replace(old, **words),), vectors=vector(key, old.etag)[None])
+
+
+def words_of(snapshot: Snapshot, key: str) -> dict[str, Any]:
+    return {name: getattr(snapshot.records[row_of(key)], name) for name in WORDS}
+
+
+@pytest.mark.parametrize("race", [False, True])
+@pytest.mark.parametrize(
+    ("rebuild", "model"),
+    [(False, MODEL), (True, MODEL), (True, OTHER_MODEL)],
+    ids=["run", "rebuild", "rebuild by another model"],
+)
+def test_what_people_say_during_a_run_is_kept(
+    catalog: Catalog, start: Start, store: ObjectStore, race: bool, rebuild: bool, model: ModelIdentity
+) -> None:
+    """The run replaces one picture, and has read another one again without finding a change in its file."""
+    since = catalog.publish(adding("a/1.jpg", "a/2.jpg", "a/3.jpg"), MODEL)
+
+    def person() -> None:
+        catalog.publish(joined(patched(since, "a/1.jpg", **WORDS), patched(since, "a/2.jpg", **WORDS)), MODEL)
+
+    detailed = tuple(replace(record, perceptual_hash="f0" * 8) for record in adding("a/2.jpg", "a/3.jpg").added)
+    ours = joined(adding("a/1.jpg", etag="2"), replace(adding("a/2.jpg", "a/3.jpg"), added=detailed))
+    if race:
+        start(InterferingStore(store, layout.POINTER_KEY, person)).publish(ours, model, since=since, rebuild=rebuild)
+    else:
+        person()
+        catalog.publish(ours, model, since=since, rebuild=rebuild)
+    loaded = check(catalog, {"a/1.jpg": "2", "a/2.jpg": "1", "a/3.jpg": "1"})
+    assert words_of(loaded, "a/1.jpg") == words_of(loaded, "a/2.jpg") == WORDS
+    assert words_of(loaded, "a/3.jpg") == {"caption": None, "caption_by": None, "tags": (), "source": None}
+    assert {loaded.records[row_of(f"a/{number}.jpg")].perceptual_hash for number in (2, 3)} == {"f0" * 8}
+
+
+def test_a_caption_that_its_person_deleted_does_not_come_back(catalog: Catalog) -> None:
+    plain = catalog.publish(adding("a/1.jpg"), MODEL)
+    since = catalog.publish(patched(plain, "a/1.jpg", **WORDS), MODEL)
+    newer = replace(adding("a/1.jpg", etag="2"), added=(replace(record("a/1.jpg", "2"), **WORDS),))
+    catalog.publish(patched(since, "a/1.jpg", caption=None, caption_by=None), MODEL)
+    catalog.publish(newer, MODEL, since=since)
+    assert words_of(check(catalog, {"a/1.jpg": "2"}), "a/1.jpg") == WORDS | {"caption": None, "caption_by": None}
+
+
+def test_of_two_people_the_later_one_is_to_plan_again(catalog: Catalog) -> None:
+    since = catalog.publish(adding("a/1.jpg"), MODEL)
+    catalog.publish(patched(since, "a/1.jpg", **WORDS), MODEL)
+    catalog.publish(patched(since, "a/1.jpg", tags=("ship",)), MODEL, since=since)
+    assert words_of(check(catalog, {"a/1.jpg": "1"}), "a/1.jpg") == WORDS
+
+
+def test_a_rebuild_by_another_model_does_not_bring_back_what_was_removed_meanwhile(catalog: Catalog) -> None:
+    since = catalog.publish(adding("a/1.jpg", "a/2.jpg"), MODEL)
+    catalog.publish(removing("a/1.jpg"), MODEL)
+    ours = adding("a/1.jpg", "a/2.jpg", "a/new.jpg")
+    catalog.publish(ours, OTHER_MODEL, since=since, rebuild=True)
+    check(catalog, {"a/2.jpg": "1", "a/new.jpg": "1"})
 
 
 @pytest.mark.parametrize("race", [False, True])

@@ -190,10 +190,10 @@ def test_what_can_not_be_dropped_now_is_dropped_later(
         catalog.publish(adding(f"{number}.jpg"), MODEL, rebuild=True, since=None)
     server.writes, server.fail_at = 0, 4  # create, add, serve, drop
     made = catalog.publish(adding("2.jpg"), MODEL, rebuild=True, since=None)
-    assert "next publication" in caplog.text
+    assert "next generation" in caplog.text
     assert len(server.held) == 3
     assert keys_of(catalog.load()) == {"0.jpg", "1.jpg", "2.jpg"}
-    catalog.publish(adding("3.jpg"), MODEL, since=made)
+    catalog.publish(adding("3.jpg"), MODEL, rebuild=True, since=made)
     assert len(server.held) == 2
 
 

@@ -10,7 +10,7 @@ from app.catalog.view import View
 from app.errors import ImageNotFound
 from app.storage.local import LocalStore
 from app.types import Skip, image_id_of
-from tests.support.catalogs import MODEL, adding, catalog_on, vector
+from tests.support.catalogs import MODEL, adding, catalog_on, row_of, vector
 from tests.support.vector_servers import MemoryServer
 
 KEYS = ("top.jpg", "a/1.jpg", "a/b/2.jpg", "ab/3.jpg", "c/4.jpg", "c/d/5.jpg")
@@ -84,6 +84,15 @@ def test_the_best_come_first_with_their_cosines(snapshot) -> None:
     assert [hits[0][0].object_key, hits[0][1]] == ["c/4.jpg", pytest.approx(1.0)]
     assert len(hits) == 2
     assert hits[1][1] < 1
+
+
+def test_the_nearest_of_several_vectors_at_once(snapshot) -> None:
+    vectors = np.stack([vector(key) for key in ("c/4.jpg", "a/1.jpg")])
+    for folders in (["", "a"], ["a", "c"], ["a"], []):
+        view = View(snapshot, folders)
+        assert view.nearest_rows(vectors, 3) == [
+            [(row_of(record.object_key), score) for record, score in view.search(each, 3)] for each in vectors
+        ]
 
 
 def test_views_of_the_same_state_and_folders_are_equal_in_state(snapshot) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from app.cli.demo import SAMPLES, demo_settings
@@ -32,7 +33,7 @@ def test_the_demo_from_nothing(first_demo: Demo) -> None:
     commands = [
         line for line in first_demo.printed.splitlines() if line.startswith("  ") and not line.startswith("  #")
     ]
-    described, shown, sent = [
+    described, shown, sent, added = [
         subprocess.run(
             command,
             shell=True,
@@ -45,6 +46,9 @@ def test_the_demo_from_nothing(first_demo: Demo) -> None:
         for command in commands
     ]
     assert described[0].endswith(" — data/demo/vehicles/red-car-at-night.jpg")
+    assert added[-1].endswith(" — data/demo/mine/fox-in-snow.jpg")
+    mine = f"{first_demo.address}/api/v1/images/{json.loads(added[0])['image_id']}"
+    assert httpx2.delete(mine, params={"permanently": True}).json()["count"] == 1
     assert (len(described), len(shown)) == (5, 3)
     picture = re.search(r"(\S+) -k 3", commands[1])[1]
     assert shown[0] == f"1.000 — data/demo/animals/{Path(picture).name}"

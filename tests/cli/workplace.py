@@ -33,14 +33,16 @@ class Ended:
 class Workplace:
     """A folder with pictures and a model, and the program run in it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, model: str = "") -> None:
+        """With a tiny model that is made for it, unless `model` names another."""
         self.root = root
         for key in KEYS:
             path = root / "pictures" / key
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded(picture(key), "JPEG" if key.endswith("jpg") else "PNG"))
-        build_tiny_clip(root / "model")
-        self.settings = {"STORAGE_URL": "file://pictures", "MODEL": "model"}
+        if not model:
+            build_tiny_clip(root / "model")
+        self.settings = {"STORAGE_URL": "file://pictures", "MODEL": model or "model"}
 
     def run(self, *arguments: str, **settings: str) -> Ended:
         """The command in this process, through its entry point."""

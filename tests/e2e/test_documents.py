@@ -31,7 +31,7 @@ from tests.support.demo import Demo
 from tests.support.processes import unmeasured
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "docs/deploy.md")
+DOCUMENTS = ("README.md", "docs/deploy.md", "docs/library.md")
 DEADLINE_S = 120.0
 
 NOT_RUN = {
@@ -46,7 +46,7 @@ NOT_RUN = {
 }
 """What a block may need that these tests do not have: a pattern of its text, and what it is."""
 
-READ_BY_OTHERS = {"mermaid": "GitHub", "nginx": "nginx", "caddy": "Caddy"}
+READ_BY_OTHERS = {"mermaid": "GitHub", "nginx": "nginx", "caddy": "Caddy", "js": "a browser", "text": "a person"}
 """Blocks in languages for which no reader is installed here."""
 
 NEW_EACH_TIME = ("generation", "took_ms")

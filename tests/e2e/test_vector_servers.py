@@ -83,7 +83,7 @@ def run_job(service: httpx2.Client) -> dict[str, int]:
 
 
 @on_every_server
-def test_pictures_come_and_go(service: httpx2.Client, settings: str) -> None:
+def test_pictures_come_and_go_by_the_bucket_and_over_http(service: httpx2.Client, settings: str) -> None:
     pictures = Path("pictures")
     state = service.get("/api/v1/index").json()
     count = state["count"]
@@ -101,3 +101,19 @@ def test_pictures_come_and_go(service: httpx2.Client, settings: str) -> None:
     wait_until(lambda: found(service, "a red car at night")[0] == LATE)
     assert gone not in found(service, "a police car")
     assert service.get("/api/v1/index").json()["count"] == count
+    _add_describe_delete_and_undo(service)
+
+
+def _add_describe_delete_and_undo(service: httpx2.Client) -> None:
+    file = {"file": ("mine.jpg", (ROOT / "samples" / "animals" / "cat-on-grass.jpg").read_bytes())}
+    added = service.post("/api/v1/images", files=file, data={"folder": "vehicles"})
+    assert added.status_code == 201
+    mine, url = "vehicles/mine.jpg", f"/api/v1/images/{added.json()['image_id']}"
+    assert found(service, "a cat on the grass")[0] == mine
+    assert service.patch(url, json={"tags": ["late"]}).json()["tags"] == ["late"]
+    assert found(service, "a cat on the grass")[0] == mine
+    deletion = service.delete(url).json()["deletion_id"]
+    assert mine not in found(service, "a cat on the grass", k=100)
+    assert service.post(f"/api/v1/images/deletions/{deletion}/undo").json()["restored"] == [added.json()["image_id"]]
+    assert found(service, "a cat on the grass")[0] == mine
+    assert service.get(url).json()["tags"] == ["late"]

@@ -108,7 +108,7 @@ TIMEOUT_S = 0.3
 def hasty() -> Iterator[httpx2.Client]:
     """A service that waits `TIMEOUT_S` for a body, and longer for one of many bytes."""
     app = FastAPI()
-    app.add_middleware(BodyLimitMiddleware, limit_for=lambda content_type: 10**7, timeout_s=TIMEOUT_S)
+    app.add_middleware(BodyLimitMiddleware, limit_for=lambda scope: 10**7, timeout_s=TIMEOUT_S)
     add_error_handlers(app)
 
     @app.post("/length")

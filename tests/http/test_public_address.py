@@ -195,6 +195,7 @@ def test_an_ipv4_address_may_be_written_as_ipv6(client: str, scheme: str) -> Non
 
 
 def test_own_paths_are_those_of_the_api() -> None:
-    paths = [*create_app(Settings()).openapi()["paths"], "/docs", "/static-offline-docs"]
+    app = create_app(Settings(server=ServerSettings(compat="image_search_v2")))
+    paths = [*app.openapi()["paths"], "/docs", "/static-offline-docs"]
 
     assert {path.split("/")[1] for path in paths} == set(OWN_PATHS)

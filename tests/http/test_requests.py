@@ -1,6 +1,7 @@
 """What may ask for a change: other programs and our own pages, but no page of another site."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -8,7 +9,10 @@ from fastapi import Depends, FastAPI
 
 from app.http.problems import add_error_handlers
 from app.http.requests import takes_json_or_nothing
-from tests.support.service import serving
+from app.main import create_app
+from app.settings import ServerSettings, Settings
+from app.types import image_id_of
+from tests.support.service import KEYS, make_parts, serving, serving_parts
 
 JSON = {"content-type": "application/json"}
 
@@ -88,3 +92,23 @@ def test_what_a_form_can_send_is_refused(changing: httpx2.Client, content_type: 
 def test_an_index_run_is_such_a_change(client: httpx2.Client) -> None:
     refused = client.post("/api/v1/index/jobs", headers={"sec-fetch-site": "cross-site"})
     assert refused.status_code == 415
+
+
+def test_a_read_only_service_changes_nothing(tmp_path: Path) -> None:
+    """Every route that changes the library says so, and those that only look go on."""
+    parts = make_parts(tmp_path, server=ServerSettings(read_only=True))
+    image_id = image_id_of(KEYS[0])
+    changing = [
+        (method, path)
+        for path, methods in create_app(Settings()).openapi()["paths"].items()
+        for method in methods
+        if method not in ("get", "head") and "search" not in path and "/index/" not in path
+    ]
+    assert len(changing) >= 8
+    with serving_parts(parts) as client:
+        for method, path in changing:
+            filled = path.replace("{image_id}", image_id).replace("{deletion_id}", "x").replace("{dismissal_id}", "x")
+            parameters = {} if path.startswith("/api/") else {"image_id": image_id, "image_url": "http://x/"}
+            answer = client.request(method, filled, json={}, params=parameters)
+            assert (answer.status_code, "READ_ONLY" in answer.text) == (403, True), (method, path, answer.text)
+        assert client.get("/api/v1/images").json()["count"] == len(KEYS)

@@ -1,9 +1,11 @@
 """Every service is walked over HTTP with a view of one folder: nothing outside of it shows anywhere."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
 
 from app.catalog.view import View
@@ -73,3 +75,29 @@ def test_no_route_hands_out_a_picture_from_outside(scoped: httpx2.Client, tmp_pa
     for path in routes:
         assert scoped.get(path.replace("{image_id}", image_id_of(OUTSIDE))).status_code == 404, path
         assert scoped.get(path.replace("{image_id}", image_id_of("nature/sunset1.jpg"))).status_code == 200, path
+
+
+def test_lists_and_exports_show_what_is_inside(scoped: httpx2.Client) -> None:
+    listed = scoped.get("/api/v1/images").json()
+    assert {image["object_key"] for image in listed["images"]} == INSIDE
+    assert listed["count"] == len(INSIDE)
+    assert scoped.get("/api/v1/images", params={"folder": "vehicles"}).json()["count"] == 0
+    exported = np.load(io.BytesIO(scoped.get("/api/v1/export").content))
+    assert set(exported["object_keys"].tolist()) == INSIDE
+
+
+def test_no_route_changes_a_picture_outside(scoped: httpx2.Client) -> None:
+    image = {"file": ("a.png", encoded(picture(OUTSIDE)))}
+    images, outside = "/api/v1/images", image_id_of(OUTSIDE)
+    assert scoped.post(images, files=image, data={"folder": "vehicles"}).status_code == 404
+    assert scoped.post(images, files=image).status_code == 404
+    for folder in ("vehicles", ""):
+        with_files = scoped.post(f"{images}/import", files={"files": image["file"]}, data={"folder": folder})
+        by_address = scoped.post(f"{images}/import", json={"urls": ["http://x/"], "folder": folder})
+        assert (with_files.status_code, by_address.status_code) == (404, 404)
+    assert scoped.patch(f"{images}/{outside}", json={"tags": ["x"]}).status_code == 404
+    assert scoped.delete(f"{images}/{outside}").status_code == 404
+    by_id = scoped.post(f"{images}/deletions", json={"image_ids": [outside], "dry_run": True}).json()
+    assert (by_id["total"], by_id["missing"]) == (0, [outside])
+    for selection in ({"filters": {}}, {"filters": {"folder": [""]}}, {"filters": {}, "query": "car", "limit": 100}):
+        assert scoped.post(f"{images}/deletions", json=selection | {"dry_run": True}).json()["total"] == len(INSIDE)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.bootstrap import open_store
+from app.catalog.changes import Changes
 from app.catalog.lock import IndexLock
 from app.settings import IndexSettings, StorageSettings
 from app.storage.base import ObjectStore
@@ -58,6 +60,20 @@ def report_of(*options: str) -> dict[str, Any]:
 
 def counts(report: dict[str, Any], *names: str) -> tuple[Any, ...]:
     return tuple(report[name] for name in names)
+
+
+def test_details_that_an_earlier_version_did_not_read_are_read_on_demand(folder_url: str) -> None:
+    store = opened(folder_url)
+    store.put("a.png", png(1))
+    report_of()
+    catalog = catalog_on(store)
+    snapshot = catalog.load()
+    assert snapshot is not None
+    ((row, record),) = snapshot.records.items()
+    bare = Changes(added=(replace(record, perceptual_hash=None),), vectors=snapshot.vectors.get([row]))
+    catalog.publish(bare, snapshot.pointer.model)
+    assert [report_of(*options)["reused"] for options in ((), ("--details",), ("--details",))] == [0, 1, 0]
+    assert (catalog.load() or snapshot).records[row] == record
 
 
 def test_from_first_run_to_last_on_every_store(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,7 +271,7 @@ def test_a_schedule_that_is_none_is_refused_before_anything_runs(folder_url: str
 
 def test_help_names_every_option() -> None:
     help_text = run("--help").output
-    for option in ("--rebuild", "--allow-shrink", "--retry-skipped", "--watch", "--report", "--progress"):
+    for option in ("--rebuild", "--allow-shrink", "--retry-skipped", "--details", "--watch", "--report", "--progress"):
         assert option in help_text
 
 

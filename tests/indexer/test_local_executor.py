@@ -10,16 +10,18 @@ from PIL import Image
 from app.errors import (
     ModelUnavailable,
 )
+from app.library.thumbnails import Thumbnails, thumbnail_key
 from app.models.calibration import Calibration
 from app.pictures.decoding import Picture, decode_image
 from app.settings import ImageSettings
-from app.types import Vectors
+from app.types import Vectors, image_id_of
 from indexer.fitting import LEAST_PICTURES
 from indexer.plan import Options
 from tests.indexer.picture_collection import (
     Collection,
     CountingEmbedder,
     png,
+    some_settings,
 )
 
 REBUILD = Options(rebuild=True)
@@ -53,6 +55,25 @@ def test_batches_are_full_and_cover_everything(collection: Collection) -> None:
         collection.put(f"{seed}.png", seed)
     collection.run()
     assert collection.embedder.batches == [4, 4, 2]
+
+
+def test_thumbnails_are_made_ahead_where_the_setting_says_so(collection: Collection) -> None:
+    collection.put("a.png", 1)
+    collection.store.put("broken.png", b"rubbish")
+    collection.run()
+    assert not thumbnails_in(collection)
+    collection.settings = some_settings(thumbnails=True)
+    collection.put("b.png", 2)
+    collection.store.put("copy of a.png", png(1))
+    collection.run()
+    made = {thumbnail_key(image_id_of(key)) for key in ("b.png", "copy of a.png")}
+    assert thumbnails_in(collection) == made
+    record = next(each for each in collection.snapshot().records.values() if each.object_key == "b.png")
+    assert Thumbnails(collection.store, ImageSettings()).kept(record)
+
+
+def thumbnails_in(collection: Collection) -> set[str]:
+    return {info.key for info in collection.store.list() if info.key.startswith("_thumbnails/")}
 
 
 class MoodyEmbedder(CountingEmbedder):

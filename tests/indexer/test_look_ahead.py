@@ -65,7 +65,7 @@ def infos(store: CountingStore) -> list[ObjectInfo]:
 
 
 def look_ahead(store: CountingStore, *, limit: int, readers: int = 4, max_decoded_bytes: int = 1 << 30) -> LookAhead:
-    reader = Reader(store, ImageSettings(), frozenset(), decode_image)
+    reader = Reader(store, ImageSettings(), {}, decode_image)
     return LookAhead(reader, infos(store), readers=readers, limit=limit, max_decoded_bytes=max_decoded_bytes)
 
 
@@ -165,7 +165,7 @@ def test_an_unexpected_error_reaches_the_consumer(store: CountingStore) -> None:
     def read(data: bytes, limits: ImageSettings) -> Picture:
         raise ZeroDivisionError
 
-    reader = Reader(store, ImageSettings(), frozenset(), read)
+    reader = Reader(store, ImageSettings(), {}, read)
     with pytest.raises(ZeroDivisionError), LookAhead(reader, infos(store), readers=2, limit=4) as ahead:
         list(ahead)
 
@@ -174,7 +174,7 @@ def test_a_picture_for_which_memory_lacks_is_tried_another_time(store: CountingS
     def read(data: bytes, limits: ImageSettings) -> Picture:
         raise MemoryError
 
-    reader = Reader(store, ImageSettings(), frozenset(), read)
+    reader = Reader(store, ImageSettings(), {}, read)
     with LookAhead(reader, infos(store)[:1], readers=1, limit=1) as ahead:
         (failure,) = outcomes(ahead)
     assert isinstance(failure, Failure)
@@ -186,7 +186,7 @@ def test_objects_that_are_gone_need_no_decoding(store: CountingStore) -> None:
     store.inner.delete("03.png")
     with pytest.raises(ObjectNotFound):
         store.get("03.png")
-    reader = Reader(store, ImageSettings(), frozenset(), decode_image)
+    reader = Reader(store, ImageSettings(), {}, decode_image)
     with LookAhead(reader, listed[:5], readers=2, limit=5) as ahead:
         found = list(outcomes(ahead))
     assert found[3] == Gone("03.png")

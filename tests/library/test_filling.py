@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import InvalidInput
-from app.library.filling import put_pictures
+from app.library.filling import pictures_in, put_pictures
 from app.storage.local import LocalStore
 from tests.support.pictures import encoded, quarters
 
@@ -38,6 +38,10 @@ def test_files_without_a_suffix_go_in_when_they_are_pictures(tmp_path: Path, pic
     store = LocalStore(tmp_path / "store")
     put_pictures(store, pictures)
     assert [info.key for info in store.list()] == ["3f9c2a", "a/1.jpg", "b.PNG"]
+
+
+def test_the_pictures_of_a_folder_are_those_that_an_index_would_have(pictures: Path) -> None:
+    assert pictures_in(pictures) == {name: pictures / name for name in ("a/1.jpg", "b.PNG")}
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import httpx2
@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from app.bootstrap import Parts
-from app.types import image_id_of
+from app.library.routes import FOR_GOOD
+from app.types import Source, hash_content, image_id_of
 from tests.support.service import KEYS, FakeEmbedder, add_pictures, encoded, make_parts, picture, serving_parts
 from tests.support.stores import WrappedStore
 
@@ -39,14 +40,62 @@ def test_image(client: httpx2.Client, parts: Parts) -> None:
         "folder": "nature",
         "s3_path": parts.store.uri(KEY),
         "image_url": str(client.base_url.join(f"{URL}/original")),
-        "thumbnail_url": str(client.base_url.join(f"{URL}/thumbnail")),
+        "thumbnail_url": str(client.base_url.join(f"{URL}/thumbnail?v={hash_content(parts.store.get(KEY).data)[:12]}")),
         "caption": None,
+        "caption_by": None,
+        "tags": [],
+        "format": "JPEG",
         "width": 60,
         "height": 40,
         "size_bytes": info.size_bytes,
+        "date": "2001-09-09T01:46:40Z",
+        "taken_at": None,
         "modified_at": "2001-09-09T01:46:40Z",
+        "added_at": None,
+        "camera": None,
+        "location": None,
+        "source": None,
         "etag": info.etag,
     }
+
+
+def test_an_image_with_all_that_can_be_known(tmp_path: Path) -> None:
+    parts = make_parts(tmp_path, keys=())
+    changes = add_pictures(parts.store, FakeEmbedder(), ["a.jpg"])
+    source = Source(
+        url="https://example.org/1.jpg",
+        page_url="https://example.org/1",
+        title="Sunset",
+        creator="Ann",
+        license="CC BY 2.0",
+        license_url="https://example.org/by",
+        attribution="Sunset by Ann",
+    )
+    record = replace(
+        changes.added[0],
+        caption="a sunset",
+        caption_by="person",
+        tags=("sea", "sun"),
+        format="JPEG",
+        added_at=1.75e9,
+        taken_at=1.5e9,
+        camera="Canon EOS R5",
+        location=(52.5, -13.25),
+        source=source,
+    )
+    parts.catalog.publish(replace(changes, added=(record,)), FakeEmbedder().identity)
+    with serving_parts(parts) as client:
+        answer = client.get(f"/api/v1/images/{record.image_id}").json()
+    assert {name: answer[name] for name in ("caption", "caption_by", "tags", "camera", "location", "source")} == {
+        "caption": "a sunset",
+        "caption_by": "person",
+        "tags": ["sea", "sun"],
+        "camera": "Canon EOS R5",
+        "location": {"latitude": 52.5, "longitude": -13.25},
+        "source": asdict(source),
+    }
+    assert answer["taken_at"] == answer["date"] == "2017-07-14T02:40:00Z"
+    assert (answer["modified_at"], answer["added_at"]) == ("2001-09-09T01:46:40Z", "2025-06-15T15:06:40Z")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +128,14 @@ def test_unchanged_pictures_are_not_sent_again(client: httpx2.Client, path: str)
     assert client.get(f"{URL}/{path}", headers={"If-None-Match": '"other"'}).status_code == 200
 
 
-@pytest.mark.parametrize(("path", "cached"), [("original", "private, no-cache"), ("thumbnail", "private, max-age=300")])
+@pytest.mark.parametrize(
+    ("path", "cached"),
+    [
+        ("original", "private, no-cache"),
+        ("thumbnail", "private, max-age=300"),
+        ("thumbnail?v=000000000000", "private, max-age=300"),
+    ],
+)
 def test_browsers_keep_thumbnails_for_minutes(client: httpx2.Client, path: str, cached: str) -> None:
     answer = client.get(f"{URL}/{path}")
     unchanged = client.get(f"{URL}/{path}", headers={"If-None-Match": answer.headers["etag"]})
@@ -120,6 +176,41 @@ def test_thumbnail(client: httpx2.Client, parts: Parts) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert Image.open(io.BytesIO(answer.content)).size == (60, 40)
     assert parts.store.get(f"_thumbnails/{image_id_of(KEY)}.webp").data == answer.content
+
+
+def test_the_address_in_answers_names_the_content_and_is_kept_for_good(client: httpx2.Client) -> None:
+    address = client.get(URL).json()["thumbnail_url"]
+    for url in (address, f"{address}&size=large"):
+        answer = client.get(url)
+        unchanged = client.get(url, headers={"If-None-Match": answer.headers["etag"]})
+        assert (answer.status_code, unchanged.status_code) == (200, 304)
+        assert answer.headers["cache-control"] == unchanged.headers["cache-control"] == FOR_GOOD
+
+
+def test_a_picture_that_changed_after_it_was_indexed_is_not_kept_under_the_old_address(tmp_path: Path) -> None:
+    parts = make_parts(tmp_path)
+    with serving_parts(parts) as client:
+        address = client.get(URL).json()["thumbnail_url"]
+        before = client.get(address).headers["etag"]
+        parts.store.put(KEY, encoded(picture(KEY, (90, 70)), "JPEG"))
+        parts.store.delete(f"_thumbnails/{image_id_of(KEY)}.webp")
+        answer = client.get(address)
+        assert Image.open(io.BytesIO(answer.content)).size == (90, 70)
+        assert answer.headers["cache-control"] == "private, max-age=300"
+        assert answer.headers["etag"] != before
+
+
+def test_the_sizes_of_thumbnails(tmp_path: Path) -> None:
+    parts = make_parts(tmp_path)
+    parts.store.put(KEY, encoded(picture(KEY, (1600, 1200)), "JPEG"))
+    with serving_parts(parts) as client:
+        small, large = (client.get(f"{URL}/thumbnail", params={"size": size}) for size in ("small", "large"))
+        assert [Image.open(io.BytesIO(each.content)).size for each in (small, large)] == [(256, 192), (1024, 768)]
+        assert small.headers["etag"] != large.headers["etag"]
+        assert client.get(f"{URL}/thumbnail").content == small.content
+        wrong = client.get(f"{URL}/thumbnail", params={"size": "huge"})
+        assert wrong.status_code == 422
+        assert "'small' or 'large'" in wrong.text
 
 
 def test_a_picture_that_went_after_it_was_indexed(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ import pytest
 from PIL import Image
 
 from app.errors import ImageNotFound, ObjectNotFound, StorageUnavailable, Unavailable
-from app.library.thumbnails import MAX_SIDE, Thumbnails, thumbnail_key
+from app.library.thumbnails import Thumbnails, ThumbnailSize, thumbnail_key
 from app.pictures.processes import DecoderProcesses
 from app.settings import ImageSettings
 from app.storage.local import LocalStore
 from app.types import ImageRecord, image_id_of
+from tests.support.profiles import DISPLAY_P3, rgb_profile
 from tests.support.service import encoded, picture
 from tests.support.stores import WrappedStore
 
@@ -48,8 +49,8 @@ def put(store: WrappedStore, size: tuple[int, int]) -> ImageRecord:
     return ImageRecord(image_id_of(KEY), KEY, etag, "hash", 1, 1.0, *size)
 
 
-def thumbnail_of(thumbnails: Thumbnails, record: ImageRecord) -> bytes:
-    return thumbnails.kept(record) or thumbnails.make(record)
+def thumbnail_of(thumbnails: Thumbnails, record: ImageRecord, size: ThumbnailSize = "small") -> bytes:
+    return (thumbnails.kept(record, size) or thumbnails.make(record, size)).data
 
 
 def size_of(data: bytes) -> tuple[int, int]:
@@ -59,11 +60,44 @@ def size_of(data: bytes) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(
-    ("size", "small"),
-    [((1000, 500), (MAX_SIDE, MAX_SIDE // 2)), ((500, 1000), (MAX_SIDE // 2, MAX_SIDE)), ((9, 7), (9, 7))],
+    ("size", "small", "large"),
+    [
+        ((2048, 1000), (256, 125), (1024, 500)),
+        ((500, 1000), (128, 256), (500, 1000)),
+        ((9, 7), (9, 7), (9, 7)),
+    ],
 )
-def test_it_fits_and_is_never_enlarged(store: CountingStore, size: tuple[int, int], small: tuple[int, int]) -> None:
-    assert size_of(thumbnail_of(Thumbnails(store, ImageSettings()), put(store, size))) == small
+def test_it_fits_and_is_never_enlarged(
+    store: CountingStore, size: tuple[int, int], small: tuple[int, int], large: tuple[int, int]
+) -> None:
+    thumbnails, record = Thumbnails(store, ImageSettings()), put(store, size)
+    assert size_of(thumbnail_of(thumbnails, record)) == small
+    assert size_of(thumbnail_of(thumbnails, record, "large")) == large
+    assert size_of(thumbnail_of(thumbnails, record)) == small, "each size has a place of its own"
+    assert store.reads == 2
+
+
+def test_all_sizes_are_removed(store: CountingStore) -> None:
+    thumbnails, record = Thumbnails(store, ImageSettings()), put(store, (600, 300))
+    thumbnail_of(thumbnails, record)
+    thumbnail_of(thumbnails, record, "large")
+    thumbnails.remove(record.image_id)
+    assert [info.key for info in store.list()] == [KEY]
+    thumbnails.remove(record.image_id)
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_wide_colours_become_those_of_srgb(store: CountingStore, size: ThumbnailSize) -> None:
+    """A grey and two muted colours of Display P3, whose values in sRGB follow from the primaries."""
+    shown = {(117, 189, 92): (91, 193, 76), (128, 128, 128): (129, 129, 129), (200, 120, 80): (214, 116, 69)}
+    for colour, expected in shown.items():
+        file = encoded(Image.new("RGB", (1200, 800), colour), icc_profile=rgb_profile(DISPLAY_P3))
+        etag = store.put(KEY, file)
+        record = ImageRecord(image_id_of(KEY), KEY, etag, "hash", 1, 1.0, 1200, 800)
+        with Image.open(io.BytesIO(thumbnail_of(Thumbnails(store, ImageSettings()), record, size))) as copy:
+            assert "icc_profile" not in copy.info
+            pixel = copy.convert("RGB").getpixel((100, 60))
+        assert all(abs(value - wanted) <= 3 for value, wanted in zip(pixel, expected, strict=True)), (pixel, expected)
 
 
 def test_it_is_made_once(store: CountingStore) -> None:
@@ -130,7 +164,7 @@ def test_the_picture_is_decoded_by_the_decoders(store: CountingStore) -> None:
     decoders = DecoderProcesses(1, 32 << 20)
     record = put(store, (600, 300))
     try:
-        copy = Thumbnails(store, ImageSettings(), decoders=decoders).make(record)
+        copy = Thumbnails(store, ImageSettings(), decoders=decoders).make(record).data
     finally:
         decoders.close()
     assert size_of(copy) == (256, 128)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from app.errors import ImageTooLarge, InvalidImage
-from app.pictures.resized import resized_copy, source_etag_of
+from app.pictures.resized import resized_copy, resized_file, source_etag_of
 from app.settings import ImageSettings
 from tests.support.pictures import assert_alike, encoded, quarters, smooth
 
@@ -62,3 +62,14 @@ def test_what_cannot_be_decoded_has_no_copy() -> None:
         resized_copy(b"text", LIMITS, max_side=16, source_etag="e")
     with pytest.raises(ImageTooLarge):
         resized_copy(encoded(quarters()), ImageSettings(max_pixels=10), max_side=16, source_etag="e")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(("size", "small"), [((400, 200), (336, 168)), ((40, 30), (40, 30))])
+def test_a_smaller_file_in_a_format_of_its_own(kind: str, size: tuple[int, int], small: tuple[int, int]) -> None:
+    file = resized_file(encoded(smooth(*size)), LIMITS, max_side=336, kind=kind, quality=95)  # type: ignore[arg-type]
+    with Image.open(io.BytesIO(file)) as image:
+        assert image.format == kind
+        assert_alike(
+            image.convert("RGB"), smooth(*size).resize(small), within=0 if kind == "PNG" and size == small else 10
+        )

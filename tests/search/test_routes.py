@@ -1,17 +1,23 @@
-"""POST /api/v1/search/text and /search/image, over HTTP, with a real model."""
+"""POST /api/v1/search/text, /search/image and /search/url, over HTTP, with a real model."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
+from PIL import Image
 
 from app.bootstrap import Parts
 from app.search.schemas import MAX_FOLDER_CHARS, MAX_QUERY_CHARS
+from app.settings import FetchSettings, ImageSettings
 from app.types import image_id_of
 from tests.support.service import KEYS, encoded, make_parts, picture, serving_parts
+from tests.support.web import ELSEWHERE, Site, site
+from tests.support.web import answer as reply
 
 TEXT = "/api/v1/search/text"
 IMAGE = "/api/v1/search/image"
+URL = "/api/v1/search/url"
 SEND_FILE = "Send the picture as a file part with a filename: curl -F file=@picture.jpg"
 
 
@@ -43,7 +49,8 @@ def test_answers_the_k_nearest_best_first(client: httpx2.Client) -> None:
 def test_a_result_says_all_of_the_picture(client: httpx2.Client, parts: Parts) -> None:
     (result,) = text(client, "dog", k=1, folder="vehicles")["results"]
     assert set(result) == {
-        "image_id", "object_key", "folder", "s3_path", "score", "distance", "image_url", "thumbnail_url", "caption"
+        "image_id", "object_key", "folder", "s3_path", "score", "distance", "image_url", "thumbnail_url", "caption",
+        "source",
     }  # fmt: skip
     assert result["image_id"] == image_id_of("vehicles/car1.jpg")
     assert result["folder"] == "vehicles"
@@ -307,3 +314,63 @@ def test_too_many_pixels(client: httpx2.Client) -> None:
     answer = image(client, encoded(picture("top.png", (1001, 1000))))
     assert answer.status_code == 413
     assert "pixels" in answer.json()["detail"]
+
+
+# By address
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[Site]:
+    answers = {f"/{key}": reply(encoded(picture(key))) for key in KEYS}
+    with site({**answers, "/page.jpg": reply(b"<html>"), "/bomb.png": reply(encoded(BOMB))}) as found:
+        yield found
+
+
+BOMB = Image.new("1", (2000, 2000))
+"""A few bytes, of more pixels than are accepted."""
+
+
+@pytest.fixture(scope="module")
+def fetching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
+    """A service that fetches from loopback."""
+    parts = make_parts(
+        tmp_path_factory.mktemp("bucket"),
+        fetch=FetchSettings(allowed_hosts=f"{ELSEWHERE}/32"),
+        image=ImageSettings(max_pixels=1_000_000),
+    )
+    with serving_parts(parts) as client:
+        yield client
+
+
+def test_a_picture_is_found_by_its_address(fetching: httpx2.Client, web: Site) -> None:
+    found = fetching.post(URL, json={"url": f"{web.url}/top.png", "k": 3})
+    assert found.status_code == 200, found.text
+    assert keys_of(found.json())[0] == "top.png"
+    assert len(keys_of(found.json())) == 3
+    inside = fetching.post(URL, json={"url": f"{web.url}/top.png", "k": 100, "folder": "nature"}).json()
+    assert set(keys_of(inside)) == {key for key in KEYS if key.startswith("nature/")}
+    assert inside["folder"]["source"] == "asked"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        ({"url": "http://169.254.169.254/latest/meta-data/"}, 400, "url-refused"),
+        ({"url": "http://127.0.0.1:1/"}, 400, "url-refused"),
+        ({"url": "file:///etc/passwd"}, 400, "url-refused"),
+        ({"url": "{web}/none.png"}, 422, "fetch-failed"),
+        ({"url": "{web}/page.jpg"}, 400, "invalid-image"),
+        ({"url": "{web}/bomb.png"}, 413, "too-large"),
+        ({"url": "{web}/top.png", "folder": "nowhere"}, 404, "folder-not-found"),
+        ({"url": ""}, 422, "unprocessable-entity"),
+        ({"url": "http://" + "x" * 8000}, 422, "unprocessable-entity"),
+        ({}, 422, "unprocessable-entity"),
+    ],
+)
+def test_addresses_that_give_no_query(
+    fetching: httpx2.Client, web: Site, body: dict[str, str], status: int, kind: str
+) -> None:
+    body = {name: value.replace("{web}", web.url) for name, value in body.items()}
+    refused = fetching.post(URL, json=body)
+    assert refused.status_code == status, refused.text
+    assert refused.json()["type"].rpartition(":")[2] == kind

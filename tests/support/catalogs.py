@@ -1,12 +1,17 @@
 """Made-up pictures for the catalog: records with vectors, and changes that add them."""
 
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
 import numpy as np
 
-from app.catalog.bucket_backend import BucketBackend
+from app.catalog.bucket_backend import BucketBackend, empty_snapshot
 from app.catalog.catalog import Catalog
 from app.catalog.changes import Changes
+from app.catalog.pointer import Pointer
 from app.catalog.server_backend import ServerBackend
 from app.catalog.snapshot import Snapshot
+from app.catalog.view import EVERYWHERE, View
 from app.settings import IndexSettings, VectorSettings
 from app.storage.base import ObjectStore
 from app.types import ImageRecord, ModelIdentity, Vectors, hash_content, image_id_of, row_id
@@ -77,3 +82,10 @@ def keys_of(snapshot: Snapshot | None) -> set[str]:
         found.add(item.object_key)
     assert len(found) == len(snapshot.vectors) == snapshot.pointer.count
     return found
+
+
+def view_of(records: Iterable[ImageRecord], folders: Collection[str] = EVERYWHERE) -> View:
+    """A view of these pictures, without their vectors."""
+    snapshot = empty_snapshot(Pointer("00000001-0", "token", MODEL, 0, 0, 0.0, ()))
+    listed = snapshot.records.changed({row_id(item.image_id): item for item in records}, set())
+    return View(replace(snapshot, records=listed), folders)

@@ -9,6 +9,9 @@ Primaries: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, flo
 WIDE_GAMUT: Primaries = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
 """Those of Adobe RGB (1998)."""
 
+DISPLAY_P3: Primaries = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
+"""Those of telephones since 2016."""
+
 
 def rgb_profile(primaries: Primaries, gamma: float = 2.2) -> bytes:
     """A matrix profile."""

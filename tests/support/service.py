@@ -50,12 +50,14 @@ class FakeEmbedder:
         self.identity = ModelIdentity("fake/model", fingerprint, 8, "fp32", "fake")
         self.notice = notice
         self.texts: list[str] = []
+        self.pictures = 0
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         self.texts += texts
         return np.stack([_row(text.encode()) for text in texts])
 
     def encode_images(self, images: Sequence[Image.Image]) -> Vectors:
+        self.pictures += len(images)
         return np.stack([_row(image.resize((8, 8)).tobytes()) for image in images])
 
     def read_picture(self, data: bytes, limits: ImageSettings) -> Picture:

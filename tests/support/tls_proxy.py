@@ -26,7 +26,7 @@ def tls_proxy(
     service: httpx2.URL, folder: Path, headers: Mapping[str, str], removed: str = ""
 ) -> Iterator[httpx2.Client]:
     """A client that knows the service as `https://NAME` through a proxy, which sets `headers` and removes a prefix."""
-    certificate = _certificate(folder)
+    certificate = self_signed(folder)
     handler = type("Handler", (_Handler,), {"service": service, "set_headers": headers, "removed": removed})
     with ThreadingHTTPServer((ADDRESS, 0), handler) as server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -78,8 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _certificate(folder: Path) -> Path:
-    """A file with a key and a certificate that it has signed itself."""
+def self_signed(folder: Path) -> Path:
+    """A file with a key and a certificate that it has signed itself, for NAME and ADDRESS."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
     now = datetime.now(UTC)

@@ -1,11 +1,15 @@
 """What every request passes through, from the outside in."""
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from asgi_correlation_id import CorrelationIdMiddleware
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import Scope
 
 from app.http.middleware.access_log import AccessLogMiddleware
 from app.http.middleware.allowed_hosts import AllowedHostsMiddleware
@@ -25,19 +29,30 @@ COMPRESSED_FROM_BYTES = 1 << 10
 COMPRESSION_LEVEL = 1
 """Of 1 to 9. Answers get 9 % larger than with 9, in a quarter of its time."""
 
-NOT_COMPRESSED = ("image/*", "application/octet-stream", "text/*")
-"""Pictures are compressed already. With the files of `/docs`, they have ETags, which name the bytes as they are."""
+NOT_COMPRESSED = (
+    *("image/*", "application/octet-stream", "text/*"),
+    *("application/zip", "application/vnd.apache.parquet", "application/x-npy"),
+)
+"""Pictures are compressed already. With the files of `/docs`, they have ETags, which name the bytes as they are.
+Vectors get hardly smaller."""
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 """Request ids that are taken from the caller; any other is replaced, since it ends up in the log."""
 
 
-def middleware(images: ImageSettings, server: ServerSettings) -> list[Middleware]:
-    """Request id, access log, public address, CORS, answers to bugs, allowed hosts, limits of the body, compression."""
-    max_form_bytes = images.max_bytes + FORM_OVERHEAD_BYTES
+def middleware(
+    images: ImageSettings, server: ServerSettings, max_form_bytes: Mapping[str, int] = MappingProxyType({})
+) -> list[Middleware]:
+    """Request id, access log, public address, CORS, answers to bugs, allowed hosts, limits of the body, compression.
 
-    def limit_for(content_type: str) -> int:
-        return max_form_bytes if content_type.lower().startswith("multipart/") else MAX_JSON_BYTES
+    `max_form_bytes`: for paths whose forms may be larger than one picture.
+    """
+    usual_form_bytes = images.max_bytes + FORM_OVERHEAD_BYTES
+
+    def limit_for(scope: Scope) -> int:
+        if Headers(scope=scope).get("content-type", "").lower().startswith("multipart/"):
+            return max_form_bytes.get(scope["path"].removeprefix(scope["root_path"]), usual_form_bytes)
+        return MAX_JSON_BYTES
 
     return [
         Middleware(CorrelationIdMiddleware, validator=lambda offered: bool(_SAFE_ID.fullmatch(offered))),
@@ -70,9 +85,12 @@ def _other_origins(server: ServerSettings) -> list[Middleware]:
         Middleware(
             CORSMiddleware,
             allow_origins=server.cors_origins.split(","),
-            allow_methods=("GET", "HEAD", "POST"),
-            allow_headers=("If-None-Match", "X-Request-ID"),
+            allow_methods=("GET", "HEAD", "POST", "PATCH", "DELETE"),
+            allow_headers=("If-None-Match", "If-Range", "Range", "X-Request-ID"),
             allow_private_network=True,
-            expose_headers=("ETag", "Location", "Retry-After", "X-Request-ID"),
+            expose_headers=(
+                *("Accept-Ranges", "Content-Disposition", "Content-Range"),
+                *("ETag", "Location", "Retry-After", "X-Request-ID"),
+            ),
         )
     ]

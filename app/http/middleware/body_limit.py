@@ -25,12 +25,12 @@ MIN_BYTES_PER_S = 8 << 10
 
 
 class BodyLimitMiddleware:
-    """`limit_for(content type)` is the most bytes that a body of this type may have.
+    """`limit_for(scope)` is the most bytes that the body of this request may have.
 
     No route reads the body of a GET. While it is answered, the server drops what comes.
     """
 
-    def __init__(self, app: ASGIApp, limit_for: Callable[[str], int], *, timeout_s: float = BODY_TIMEOUT_S) -> None:
+    def __init__(self, app: ASGIApp, limit_for: Callable[[Scope], int], *, timeout_s: float = BODY_TIMEOUT_S) -> None:
         self._app = app
         self._limit_for = limit_for
         self._timeout_s = timeout_s
@@ -38,8 +38,7 @@ class BodyLimitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             return await self._app(scope, receive, send)
-        limit = self._limit_for(Headers(scope=scope).get("content-type", ""))
-        body = _Body(scope, receive, send, limit, self._timeout_s)
+        body = _Body(scope, receive, send, self._limit_for(scope), self._timeout_s)
         return await self._app(scope, body.receive, body.send)
 
 

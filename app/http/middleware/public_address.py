@@ -15,7 +15,11 @@ from uvicorn._types import ASGI3Application
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 OWN_PATHS = ("api", "docs", "health", "static-offline-docs")
-"""What our paths begin with. Of a prefix that begins so too, it can't be seen whether a proxy has removed it."""
+"""What our paths begin with. Of a prefix that begins so too, it can't be seen whether a proxy has removed it.
+
+The short paths for other systems' clients (`/search`, `/images`) are not among them: a prefix such as `/search` is
+common, and hides the one path that is the same.
+"""
 
 _IPV4_IN_IPV6 = "::ffff:"
 """Before the IPv4 addresses that a socket for both kinds of addresses shows."""

@@ -9,17 +9,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
 from app.bootstrap import Parts
 from app.catalog.snapshot import Snapshot
 from app.errors import AppError, InvalidSettings, ModelUnavailable, StorageUnavailable
 from app.indexing.messages import Report
+from app.library.thumbnails import thumbnail_key
 from app.models.lazy import LazyEmbedder
-from app.settings import IndexSettings, ModelSettings, StorageSettings
+from app.settings import IndexSettings, MetadataSettings, ModelSettings, StorageSettings
 from app.storage.base import StoredObject
 from app.storage.local import LocalStore
 from app.types import image_id_of, row_id
@@ -30,12 +33,13 @@ from indexer.plan import Options
 from indexer.progress import SilentProgress
 from indexer.ray import executor
 from indexer.ray.executor import embedding_pool, ray_executor, start_ray, stop_ray
-from indexer.ray.workers import EmbedStage, ReadStage, pack, unpack
+from indexer.ray.workers import EmbedStage, ReadStage, WorkerParts, pack, unpack
 from indexer.run import run_index
 from tests.indexer.picture_collection import CountedStop, png, some_settings
 from tests.indexer.ray.faults import Faults, FaultyEmbedder, FaultyParts
 from tests.indexer.ray.gated_indexer import LEAVING_S, WIDTH
 from tests.support.catalogs import MODEL, catalog_on
+from tests.support.pictures import encoded
 from tests.support.processes import unmeasured
 from tests.support.stores import WrappedStore
 
@@ -139,7 +143,7 @@ def assert_same_index(ours: Snapshot, theirs: Snapshot) -> None:
     def rows(snapshot: Snapshot) -> dict[str, tuple[Any, ...]]:
         return {
             record.object_key: tuple(
-                getattr(record, each.name) for each in fields(record) if each.name != "modified_at"
+                getattr(record, each.name) for each in fields(record) if each.name not in ("modified_at", "added_at")
             )
             for record in snapshot.records.values()
         }
@@ -295,6 +299,33 @@ def test_a_worker_without_a_model_says_so(tmp_path: Path) -> None:
     (result,) = unpack(EmbedStage(parts, lambda key: True)(read(pack(bucket.store.list()))))
     assert isinstance(result.error, ModelUnavailable)
     assert str(result.error) == "This worker has no model."
+
+
+def test_a_read_task_reads_the_facts_and_makes_thumbnails_where_the_settings_say_so(tmp_path: Path) -> None:
+    bucket = Bucket(tmp_path / "bucket")
+    block = Image.Exif()
+    block.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: (1.5, 0.0, 0.0), 3: "E", 4: (2.5, 0.0, 0.0)})
+    bucket.store.put("a.jpg", encoded(Image.new("RGB", (30, 20)), "JPEG", exif=block))
+    (tmp_path / "index").mkdir()
+    elsewhere = bucket.settings.model_copy(
+        update={
+            "index": IndexSettings(thumbnails=True, url=str(tmp_path / "index")),
+            "metadata": MetadataSettings(gps=True),
+        }
+    )
+    parts = FaultyParts(elsewhere, bucket.faults)
+    (result,) = unpack(ReadStage(parts, parts.picture_reader(), lambda contents: [True])(pack(bucket.store.list())))
+    assert result.outcome.facts.location == (1.5, 2.5)
+    assert result.outcome.facts.perceptual_hash
+    assert (tmp_path / "index" / thumbnail_key(image_id_of("a.jpg"))).is_file()
+
+
+def test_workers_find_folders_that_were_named_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = some_settings("pictures")
+    parts = WorkerParts.of(settings.model_copy(update={"index": IndexSettings(url="index")}))
+    assert Path(urlsplit(parts.settings.storage.url).path) == tmp_path / "pictures"
+    assert Path(urlsplit(parts.settings.index.url).path) == tmp_path / "index"
 
 
 def test_storage_that_goes_down_ends_the_run(connected: None, tmp_path: Path) -> None:

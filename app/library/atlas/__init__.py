@@ -1,0 +1,1 @@
+"""Sprite atlas: many small pictures on few pages."""

@@ -1,0 +1,1 @@
+"""Groups of pictures that are the same, or nearly."""

@@ -1,0 +1,1 @@
+"""Pictures come, change and go: adding, describing, deleting, bringing back."""

@@ -1,0 +1,1 @@
+"""Vectors and metadata as files."""

@@ -1,0 +1,1 @@
+"""Jobs that add many pictures at once."""

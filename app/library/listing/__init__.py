@@ -1,0 +1,1 @@
+"""The pictures page by page."""
