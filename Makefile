@@ -1,6 +1,6 @@
 # make demo    a service over the sample pictures on http://localhost:8000 (PORT= changes it)
 # make serve   the service, as .env says          make index   bring the index up to date, as .env says
-# make check   all that CI runs                   make test    the tests alone
+# make check   all that CI runs                   make test    the tests alone; make coverage measures what they run
 # make models  PyTorch and what else a model needs that is not converted to OpenVINO yet; serve and index see to it
 
 PYTHON ?= python3
@@ -8,7 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
-.PHONY: demo serve index models test check lint format clean
+PYTEST := --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 --durations-min 1
+
+.PHONY: demo serve index models test coverage check lint format clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/image2search demo
@@ -29,8 +31,12 @@ MODELS = if [ -e $(VENV)/.models ] || $(BIN)/python -m scripts.needs_models; the
 # Tests start hundreds of Python processes. Each of them would compile all that it imports, were that not kept.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev .venv-milvus/.ready
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 --durations-min 1 \
-		--cov --cov-report term-missing:skip-covered
+	@$(BIN)/python -m pytest $(PYTEST)
+
+# Measuring takes as much time as the tests themselves, so it is no part of `check`.
+coverage: export PYTHONDONTWRITEBYTECODE =
+coverage: $(VENV)/.dev .venv-milvus/.ready
+	@$(BIN)/python -m pytest $(PYTEST) --cov --cov-report term-missing:skip-covered
 
 # The linters run beside the tests: they use one core while tests wait.
 check: $(VENV)/.dev

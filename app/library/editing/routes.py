@@ -105,7 +105,7 @@ async def add(request: Request, response: Response, adding: Adds, library: Pictu
 async def describe(
     image_id: str, body: Description, request: Request, *, curating: Curates, library: Pictures, view: ViewSource
 ) -> ImageInfo:
-    """Set caption and tags. What you write stays, whatever a model says later."""
+    """Set caption and tags. What you write stays: no model replaces it."""
     record = await curating.describe(image_id, body.words(), view())
     return ImageInfo.of(await library.locate(record), Addresses(request))
 
