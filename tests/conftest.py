@@ -21,16 +21,6 @@ settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
 
 
-MEASURED_ELSEWHERE = (
-    "tests/contracts/",
-    "tests/e2e/",
-    "tests/http/test_schemathesis.py",
-    "tests/indexer/ray/",
-    "tests/scripts/",
-)
-"""Tests, by the start of their names, of whole walks: the code that they run has tests of its own."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order and coverage.
 
@@ -41,8 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_seconds, reverse=True)
     for item in items:
         callspec = getattr(item, "callspec", None)
-        on_s3 = callspec and callspec.params.get("storage_url") == "s3"
-        if on_s3 or item.nodeid.startswith(MEASURED_ELSEWHERE):
+        if callspec and callspec.params.get("storage_url") == "s3":
             item.add_marker(pytest.mark.no_cover)
 
 
