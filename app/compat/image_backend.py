@@ -167,8 +167,8 @@ async def list_images(
     request: Request,
     library: Pictures,
     view: ViewSource,
-    limit: Annotated[int | None, InQuery(ge=0, description="at most so many", examples=[100])] = None,
-    offset: Annotated[int, InQuery(ge=0, description="pass over so many", examples=[0])] = 0,
+    limit: Annotated[int | None, InQuery(ge=0, description="how many pictures, at most", examples=[100])] = None,
+    offset: Annotated[int, InQuery(ge=0, description="how many pictures to pass over", examples=[0])] = 0,
 ) -> Response:
     """Every picture, or a part of the list."""
     seen = view()

@@ -4,12 +4,15 @@ The object is written first and its row is published last. A crash between the t
 which the next index run finds like any other picture. When the publication fails, the object is deleted again.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from weakref import WeakValueDictionary
 
 from app.catalog.changes import Changes
 from app.catalog.view import View
@@ -87,6 +90,8 @@ class Adding:
         self._keep_location = keep_location
         self._current_view = current_view
         self._is_excluded = is_excluded
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By content and folder."""
 
     async def add(self, new: NewPicture, seen: View | None = None) -> Added:
         """Store the picture and put it into the index. `seen` is what the caller may see; None: everything.
@@ -98,6 +103,11 @@ class Adding:
         folder = self.check_folder(new.folder, seen)
         name = checked_name(new.name, recognise(new.data), self._is_excluded)
         content_hash = hash_content(new.data)
+        async with self._turns.setdefault(f"{content_hash} in {folder}", asyncio.Lock()):
+            return await self._add(new, name, folder, content_hash)
+
+    async def _add(self, new: NewPicture, name: str, folder: str, content_hash: str) -> Added:
+        """For one caller of this content and folder at a time: no other one relies on an object that is taken back."""
         if present := await self._workers.run(self._present, content_hash, folder):
             return Added(present, is_new=False)
         picture, vector = await self._encoder.read(PictureFile(new.data))
@@ -138,7 +148,7 @@ class Adding:
             return Changes(added=(ours,), vectors=vector[None], forgotten=forgotten), Added(ours, is_new=twin is None)
 
         try:
-            added = await self._edits.make(Edit(frozenset({record.image_id, _same_content(record)}), plan))
+            added = await self._edits.make(Edit(frozenset({record.image_id}), plan))
         except StorageUnavailable:
             raise  # perhaps it was published: the object stays, and the next index run finds it
         except AppError:
@@ -160,7 +170,9 @@ class Adding:
             except PreconditionFailed:
                 if not self._has(key, content_hash):
                     continue
-                return self._store.head(key), False
+                with suppress(ObjectNotFound):  # another replica has just taken it back
+                    return self._store.head(key), False
+                continue
             return self._store.head(key), True
         raise Conflict("The folder has too many pictures of this name. Send the picture under another name.")
 
@@ -179,11 +191,6 @@ class Adding:
             log.warning(
                 "%s was not indexed and could not be deleted; the next run adds it: %s", record.object_key, error
             )
-
-
-def _same_content(record: ImageRecord) -> str:
-    """Stands among the ids of an edit, so that of twins that are added at once the second one sees the first."""
-    return f"{record.content_hash} in {record.folder}"
 
 
 def _with_words_of(twin: ImageRecord | None, record: ImageRecord) -> ImageRecord:

@@ -65,7 +65,7 @@ class Selection:
     filters: Filters | None = None
     query: str = ""
     limit: int | None = None
-    """At most so many, the best first; needs a query."""
+    """How many pictures at most, the best first; needs a query."""
     min_score: float | None = None
     """Only pictures whose cosine with the query is at least this."""
 

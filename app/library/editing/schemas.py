@@ -84,7 +84,7 @@ class SelectedPictures(Schema):
     image_ids: Annotated[list[str] | None, Field(min_length=1, max_length=MAX_IDS)] = None
     filters: Annotated[PictureFilters | None, Field(description="`{}` means every picture")] = None
     query: Annotated[str, Field(max_length=2000, description="only with `filters`, and with a limit of some kind")] = ""
-    limit: Annotated[int | None, Field(ge=1, description="at most so many of the best")] = None
+    limit: Annotated[int | None, Field(ge=1, description="how many of the best, at most")] = None
     min_score: Annotated[float | None, Field(ge=-1, le=1, description="at least this cosine with the query")] = None
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """POST /images and PATCH: over HTTP, a picture is there when the answer is."""
 
 import io
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,8 +12,9 @@ import pytest
 from PIL import Image
 
 from app.bootstrap import Parts
-from app.errors import StorageUnavailable
+from app.errors import IndexCorrupt, StorageUnavailable
 from app.settings import ImageSettings, IndexSettings, ServerSettings, Settings, StorageSettings
+from app.storage.base import ObjectStore
 from app.types import image_id_of
 from tests.support.catalogs import catalog_on
 from tests.support.service import FakeEmbedder, encoded, make_parts, picture, serving_parts, wait_until
@@ -204,6 +206,38 @@ def test_a_publication_whose_outcome_is_unknown_keeps_the_object(tmp_path: Path)
         assert found_by(client, "x") == []
     with serving_parts(parts) as client:
         assert add(client, "x").json()["object_key"] == "new.png"
+
+
+class FirstPublicationRefused(WrappedStore):
+    """Refuses the first publication, once a second client has come across the object of the first, or not."""
+
+    def __init__(self, inner: ObjectStore) -> None:
+        super().__init__(inner)
+        self.second = threading.Event()
+        self.puts = 0
+        self.refused = False
+
+    def put(self, key: str, body: object, **options: object) -> str:
+        if key == "new.png":
+            self.puts += 1
+            if self.puts == 2:
+                self.second.set()
+        if key.startswith("_index/") and not self.refused:
+            self.second.wait(0.5)
+            self.refused = True
+            raise IndexCorrupt("The index is damaged.")
+        return super().put(key, body, **options)  # type: ignore[arg-type]
+
+
+def test_an_object_that_is_taken_back_is_relied_on_by_no_other_client(tmp_path: Path) -> None:
+    parts = make_parts(tmp_path)
+    store = FirstPublicationRefused(parts.store)
+    shared = replace(parts, store=store, catalog=catalog_on(store, parts.settings.index))
+    with serving_parts(shared) as client, ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: add(client, "x"), range(2)))
+        assert sorted(answer.status_code for answer in answers) == [201, 503]
+        assert found_by(client, "x") == ["new.png"]
+        assert client.get(f"{URL}/{image_id_of('new.png')}/original").content == encoded(picture("x"))
 
 
 def test_words_are_set_and_kept(client: httpx2.Client) -> None:
