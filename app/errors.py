@@ -7,6 +7,7 @@ AppError
 │   ├── ObjectTooLarge
 │   ├── UnsupportedImageType
 │   ├── UrlRefused
+│   ├── ContentRefused
 │   └── FetchFailed
 ├── NotFound
 │   ├── ObjectNotFound
@@ -31,6 +32,7 @@ AppError
 ├── ShrinkRefused
 ├── ModelUnavailable
 ├── NotInstalled
+├── NotConfigured
 └── InvalidSettings
 
 No HTTP here: `app.http.problems` maps each class to a status in one table.
@@ -69,6 +71,10 @@ class UnsupportedImageType(InvalidInput):
 
 class UrlRefused(InvalidInput):
     """An address that pictures are not fetched from."""
+
+
+class ContentRefused(InvalidInput):
+    """A prompt that the blocklist forbids, or a result that the model's safety checker rejects."""
 
 
 class FetchFailed(InvalidInput):
@@ -172,6 +178,10 @@ class ModelUnavailable(AppError):
 
 class NotInstalled(AppError):
     """What was asked for needs an extra package that this installation lacks."""
+
+
+class NotConfigured(AppError):
+    """What was asked for needs a setting that this service lacks."""
 
 
 class InvalidSettings(AppError):

@@ -355,6 +355,59 @@ def _compat(value: str) -> str:
     return ",".join(names) or "none"
 
 
+class CaptionSettings(Group):
+    """Which network describes pictures in words, and how."""
+
+    model_config = SettingsConfigDict(env_prefix="CAPTION_")
+
+    model: str = Field(
+        "",
+        description="`demo`, or any Hugging Face image-to-text model (BLIP, BLIP-2, GIT, vision encoder-decoder) by "
+        "name or folder; empty: pictures get no captions",
+    )
+    revision: str = Field("main", description="branch, tag or commit of a model taken from the hub by name")
+    runtime: Literal["auto", "openvino", "torch"] = Field(
+        "auto", description="what runs the captioner; auto: OpenVINO on the CPU where it gains, else PyTorch"
+    )
+    batch_size: int = Field(8, ge=1, description="pictures described together")
+    max_tokens: int = Field(30, ge=1, le=500, description="longest caption, in the model's tokens")
+    beams: int = Field(
+        1, ge=1, le=16, description="captions that are followed at once to find the best; 1: the fastest"
+    )
+
+
+class GenerationSettings(Group):
+    """Which network draws pictures from words, and how much of it callers may ask for."""
+
+    model_config = SettingsConfigDict(env_prefix="GENERATION_")
+
+    model: str = Field(
+        "",
+        description="`demo`, or any diffusers text-to-image pipeline (Stable Diffusion, SDXL, PixArt, ...) by name or "
+        "folder; empty: no pictures are generated",
+    )
+    revision: str = Field("main", description="branch, tag or commit of a model taken from the hub by name")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs; auto: CUDA if present")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="its arithmetic; auto: fp16 or bf16 on CUDA, fp32 on the CPU"
+    )
+    threads: int = Field(0, ge=0, description="CPU threads of the generator; 0: as many as there are cores")
+    attention_slicing: bool = Field(False, description="less memory for a little time")
+    offload: Literal["none", "model", "sequential"] = Field(
+        "none", description="parts of the pipeline that wait in main memory, for GPUs that can't hold all of it"
+    )
+    idle_s: float = Field(600, ge=0, description="the model is unloaded after this time without work, seconds")
+    max_queue: int = Field(32, ge=1, description="jobs that may wait; above it: 503 + Retry-After")
+    max_pixels: int = Field(1 << 20, ge=1, description="largest picture, width x height")
+    max_steps: int = Field(100, ge=1, description="most steps of one picture")
+    max_count: int = Field(4, ge=1, le=16, description="most pictures of one job")
+    max_prompt_chars: int = Field(1000, ge=1, description="longest prompt, characters")
+    keep_days: float = Field(7, ge=0, description="how long results are kept that are not saved into a folder, days")
+    blocklist: str = Field(
+        "", description="a file with words and phrases, one a line, that no prompt may have; empty: none"
+    )
+
+
 class ServerSettings(Group):
     """How the service is reached and what it logs."""
 
@@ -411,6 +464,8 @@ class Settings(BaseModel):
     storage: StorageSettings = Field(default_factory=StorageSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
     image: ImageSettings = Field(default_factory=ImageSettings)
+    caption: CaptionSettings = Field(default_factory=CaptionSettings)
+    generation: GenerationSettings = Field(default_factory=GenerationSettings)
     metadata: MetadataSettings = Field(default_factory=MetadataSettings)
     batch: BatchSettings = Field(default_factory=BatchSettings)
     index: IndexSettings = Field(default_factory=IndexSettings)

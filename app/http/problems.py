@@ -59,6 +59,7 @@ TABLE: Mapping[type[errors.AppError], Kind] = {
     errors.ImageTooLarge: Kind(413, "too-large", "Too large"),
     errors.UnsupportedImageType: Kind(415, "unsupported-type", "Unsupported type"),
     errors.UrlRefused: Kind(400, "url-refused", "Address refused"),
+    errors.ContentRefused: Kind(422, "content-refused", "Content refused"),
     errors.FetchFailed: Kind(422, "fetch-failed", "The picture could not be fetched"),
     errors.NotFound: Kind(404, "not-found", "Not found"),
     errors.ObjectNotFound: Kind(404, "object-not-found", "Picture is gone", "The picture is no longer in the storage."),
@@ -78,6 +79,7 @@ TABLE: Mapping[type[errors.AppError], Kind] = {
     errors.IndexCorrupt: Kind(503, "index-not-ready", "No index yet", _NOT_READY),
     errors.IndexMismatch: Kind(503, "index-not-ready", "No index yet", _NOT_READY),
     errors.NotInstalled: Kind(501, "not-installed", "Not installed"),
+    errors.NotConfigured: Kind(501, "not-configured", "Not configured"),
     errors.StillComparing: Kind(503, "still-comparing", "The pictures are being compared", _COMPARING),
     errors.Overloaded: Kind(503, "overloaded", "Too many requests are waiting", "Try again in a moment."),
 }

@@ -1,0 +1,17 @@
+"""What a model that describes pictures can do, in any runtime."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from PIL import Image
+
+
+class Captioner(Protocol):
+    """Says in words what pictures show. Not thread-safe."""
+
+    name: str
+    """For people and records (`ImageRecord.caption_by`): the hub's name and commit, or the folder's own name."""
+
+    def caption(self, images: Sequence[Image.Image]) -> list[str]:
+        """One sentence for each upright RGB picture, in their order; empty where the model says nothing."""
+        ...
