@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app.library.duplicates import pairs as duplicate_pairs
+from app.library.duplicates import candidates
 from app.library.duplicates.pairs import Comparer, Levels, Pairs, Pictures, Relation, calibrate
 from app.pictures.perceptual import turned
 from app.types import Ids, Vectors
@@ -152,7 +152,7 @@ def test_hash_tables_find_what_all_comparisons_find(monkeypatch: pytest.MonkeyPa
     library.vectors[::2], library.vectors[1::2] = 0.7, 1.0
     exact = library.found()
     assert len(exact) >= 200
-    monkeypatch.setattr(duplicate_pairs, "_FEW", 0)
+    monkeypatch.setattr(candidates, "_FEW", 0)
     assert len(exact.keys() & library.found().keys()) >= 0.99 * len(exact)
 
 
@@ -163,7 +163,7 @@ def test_cells_find_the_near_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     library.vectors /= np.linalg.norm(library.vectors, axis=1, keepdims=True)
     exact = library.found()
     assert len(exact) >= 290
-    monkeypatch.setattr(duplicate_pairs, "_EXACT", 0)
+    monkeypatch.setattr(candidates, "_EXACT", 0)
     assert len(exact.keys() & library.found().keys()) >= 0.95 * len(exact)
 
 
