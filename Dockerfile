@@ -50,7 +50,7 @@ WORKDIR /srv/image2search
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /srv/image2search ./
 COPY scripts/fill_bucket.py ./scripts/
-COPY models/demo-clip ./models/demo-clip
+COPY models ./models
 COPY samples ./samples
 
 USER 10001:10001

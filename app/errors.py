@@ -16,6 +16,7 @@ AppError
 │   ├── FolderNotFound
 │   ├── DeletionNotFound
 │   ├── DismissalNotFound
+│   ├── ModelNotFound
 │   └── JobNotFound
 ├── Conflict
 │   ├── PreconditionFailed
@@ -116,6 +117,10 @@ class DismissalNotFound(NotFound):
     """No dismissed group of duplicates with that id."""
 
 
+class ModelNotFound(NotFound):
+    """No model with that name in this service."""
+
+
 class Conflict(AppError):
     """Another writer or run was first."""
 
@@ -186,3 +191,10 @@ class NotConfigured(AppError):
 
 class InvalidSettings(AppError):
     """A setting has a value that can't work."""
+
+
+NO_CAPTIONER = (
+    "No captioner is set. Set CAPTION_MODEL to `demo`, or to the name or folder of an image-to-text model, such as "
+    "Salesforce/blip-image-captioning-base."
+)
+"""Of `NotConfigured`, where captions are asked for."""

@@ -12,7 +12,8 @@ from fastapi_offline import FastAPIOffline
 from starlette.types import Lifespan
 
 from app.bootstrap import Parts, State, build, running
-from app.compat import flask_clip, image_backend, image_search_v2
+from app.compat import flask_clip, image_backend, image_search_v2, openai
+from app.generation import routes as generation
 from app.http.middleware import middleware
 from app.http.middleware.access_log import configure_logging
 from app.http.openapi import describe
@@ -38,6 +39,7 @@ COMPAT_ROUTERS = {
     "flask_clip": flask_clip.router,
     "image_backend": image_backend.router,
     "image_search_v2": image_search_v2.router,
+    "openai": openai.router,
 }
 """By the names in the setting `COMPAT`."""
 
@@ -58,7 +60,10 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
         description=DESCRIPTION,
         lifespan=_lifespan(settings, parts),
         middleware=middleware(
-            settings.image, settings.server, {f"{API_PREFIX}/images/import": settings.imports.max_bytes}
+            settings.image,
+            settings.server,
+            max_form_bytes={f"{API_PREFIX}/images/import": settings.imports.max_bytes},
+            max_json_bytes={f"{openai.PREFIX}{openai.EMBEDDINGS}": openai.max_body_bytes(settings.image)},
         ),
         redoc_url=None,
     )
@@ -72,6 +77,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     app.include_router(map_routes.router, prefix=API_PREFIX)
     app.include_router(atlas.router, prefix=API_PREFIX)
     app.include_router(indexing.router, prefix=API_PREFIX)
+    app.include_router(generation.router, prefix=API_PREFIX)
     app.include_router(health.router)
     for name, router in COMPAT_ROUTERS.items():
         if settings.server.answers_as(name):

@@ -126,6 +126,17 @@ class BatchSettings(Group):
     text_cache: int = Field(4096, ge=0, description="texts whose vectors are remembered; 0: none")
 
 
+class SearchSettings(Group):
+    """How pictures are found."""
+
+    model_config = SettingsConfigDict(env_prefix="SEARCH_")
+
+    relevance: bool = Field(
+        True,
+        description="whether answers say how relevant each picture is; 3,500 texts are embedded for it, once per model",
+    )
+
+
 class IndexSettings(Group):
     """How the index is made, kept and followed."""
 
@@ -342,7 +353,7 @@ def _origins(value: str) -> str:
     return ",".join(origins)
 
 
-COMPAT = ("flask_clip", "image_backend", "image_search_v2")
+COMPAT = ("flask_clip", "image_backend", "image_search_v2", "openai")
 """Modules of `app.compat`."""
 
 
@@ -366,6 +377,7 @@ class CaptionSettings(Group):
         "name or folder; empty: pictures get no captions",
     )
     revision: str = Field("main", description="branch, tag or commit of a model taken from the hub by name")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs; auto: CUDA if present")
     runtime: Literal["auto", "openvino", "torch"] = Field(
         "auto", description="what runs the captioner; auto: OpenVINO on the CPU where it gains, else PyTorch"
     )
@@ -468,6 +480,7 @@ class Settings(BaseModel):
     generation: GenerationSettings = Field(default_factory=GenerationSettings)
     metadata: MetadataSettings = Field(default_factory=MetadataSettings)
     batch: BatchSettings = Field(default_factory=BatchSettings)
+    search: SearchSettings = Field(default_factory=SearchSettings)
     index: IndexSettings = Field(default_factory=IndexSettings)
     delete: DeleteSettings = Field(default_factory=DeleteSettings)
     duplicates: DuplicatesSettings = Field(default_factory=DuplicatesSettings)

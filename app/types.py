@@ -156,6 +156,11 @@ class ImageRecord:
     format: str | None = None
     """By content, as `app.pictures.formats.Format.name`; None for records of versions that did not say."""
     source: Source | None = None
+    bank_mean: float | None = None
+    """How near its vector is to the texts of the bank, on average (`app.models.bank`). None, like `bank_near`, for
+    records of versions that did not measure it, and where the bank had not been embedded."""
+    bank_near: float | None = None
+    """The same of the texts that are nearest to it."""
 
     @property
     def folder(self) -> str:
@@ -189,6 +194,10 @@ class Hit:
     """The store's name for the file, `s3://bucket/key`."""
     url: str | None
     """Where a browser gets the file from the store; None where only the service can hand it out."""
+    relevance: float | None = None
+    """0 to 1, from 0.5 on the picture may well fit the query; None where it is not known."""
+    words: float | None = None
+    """How well name, folder, caption and tags fit the query, 0 to 1; None where they were not searched."""
 
     @property
     def distance(self) -> float:

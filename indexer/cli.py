@@ -182,6 +182,14 @@ def make_app(build: Build | None = None, make_executor: "MakeExecutor | None" = 
                 help="Read again pictures that an earlier version indexed without date, camera and perceptual hash.",
             ),
         ] = False,
+        captions: Annotated[
+            bool,
+            typer.Option(
+                "--captions",
+                help="Describe indexed pictures that have no caption, with the model that CAPTION_MODEL names. A run "
+                "that was cut off goes on where it was.",
+            ),
+        ] = False,
         engine: Annotated[
             EngineName,
             typer.Option(
@@ -221,7 +229,8 @@ def make_app(build: Build | None = None, make_executor: "MakeExecutor | None" = 
         try:
             with StopSignal() as stop:
                 flags = {"rebuild": rebuild, "allow_shrink": allow_shrink, "retry_skipped": retry_skipped}
-                run = _prepare(build, make_executor, output, stop, engine, fit=fit, details=details, **flags)
+                flags |= {"details": details, "captions": captions}
+                run = _prepare(build, make_executor, output, stop, engine, fit=fit, **flags)
                 if watch is None:
                     run()
                 else:

@@ -171,5 +171,5 @@ def _decoded_bytes(outcome: ReadOutcome) -> int:
     """An RGB picture has three bytes a pixel."""
     if not isinstance(outcome, Content) or outcome.picture is None:
         return 0
-    image = outcome.picture.image
-    return 3 * image.width * image.height
+    sizes = [outcome.picture.image, *filter(None, [outcome.picture.second])]
+    return sum(3 * image.width * image.height for image in sizes)

@@ -35,6 +35,8 @@ class Options:
     """Read again pictures that could not be read before, changed or not."""
     details: bool = False
     """Read again pictures that an earlier version indexed without their details."""
+    captions: bool = False
+    """Describe indexed pictures that have no caption."""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ The changes are planned from the baseline. `Catalog.publish` leaves out what oth
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay, wait_exponential
 
+from app.bootstrap import open_bank
 from app.catalog.changes import Changes
 from app.catalog.snapshot import Snapshot
 from app.errors import AppError, ShrinkRefused, StorageUnavailable, VectorStoreUnavailable
@@ -168,9 +169,14 @@ class Publisher:
             return (), np.empty((0, 0), np.float32)
         embedded = np.array(results.vectors, np.float32).reshape(-1, self._identity.dimension)
         if self._baseline.snapshot is None or not copies:
-            return added, embedded
+            return self._measured(added, embedded)
         sources = [row_id(source.image_id) for _, source in copies]
-        return added, np.concatenate([embedded, self._baseline.snapshot.vectors.get(sources)])
+        return self._measured(added, np.concatenate([embedded, self._baseline.snapshot.vectors.get(sources)]))
+
+    def _measured(self, records: tuple[ImageRecord, ...], vectors: Vectors) -> tuple[tuple[ImageRecord, ...], Vectors]:
+        """The records with how near each is to any text at all, if the bank of texts is at hand."""
+        bank = open_bank(self._run.parts, len(vectors))
+        return (bank.measured(records, vectors) if bank else records), vectors
 
     def _kept_by_rebuild(self, results: Results, kept: Iterable[ImageRecord]) -> list[tuple[ImageRecord, ImageRecord]]:
         """Indexed pictures that a rebuild could not read this time: they keep their record and vector."""
@@ -191,7 +197,20 @@ class Publisher:
             return model.identity
         return self._baseline.snapshot.pointer.model
 
+    def publish_words(self, records: Sequence[ImageRecord], since: Snapshot) -> Snapshot:
+        """Publish records of `since` with other words. Raises as `publish`."""
+        rows = [row_id(record.image_id) for record in records]
+        changes = Changes(added=tuple(records), vectors=since.vectors.get(rows), copied=True)
+        return self._patiently(lambda: self._catalog.publish(changes, since.pointer.model, since=since))
+
     def _publish(self, changes: Changes, *, rebuild: bool = False) -> Snapshot:
+        since, identity = self._baseline.snapshot, self._identity
+        after = self._patiently(lambda: self._catalog.publish(changes, identity, rebuild=rebuild, since=since))
+        if changes.added and not rebuild:
+            _warn_of_mixture(after, identity, len(changes.added))
+        return after
+
+    def _patiently(self, publish: Callable[[], Snapshot]) -> Snapshot:
         """Publish; try again while a server does not answer, until the patience ends or a stop is requested."""
         patience = stop_before_delay(PUBLISH_PATIENCE_S)
         retrying = Retrying(
@@ -202,10 +221,7 @@ class Publisher:
             before_sleep=_log_retry,
             reraise=True,
         )
-        after = retrying(self._catalog.publish, changes, self._identity, rebuild=rebuild, since=self._baseline.snapshot)
-        if changes.added and not rebuild:
-            _warn_of_mixture(after, self._identity, len(changes.added))
-        return after
+        return retrying(publish)
 
     def _pause(self, seconds: float) -> None:
         self._run.stop.wait(seconds)

@@ -51,6 +51,10 @@ def make_report(
         reused=len(done) - results.embedded,
         skipped=tuple(sorted(skipped, key=_key_of)),
         failed=tuple(sorted(failed, key=_key_of)),
+        captioned=results.captioned,
+        caption_failed=tuple(
+            Unindexed(each.key, each.reason) for each in sorted(results.caption_failed, key=_failed_key)
+        ),
         damaged=tuple(Unindexed(each.key, each.reason) for each in sorted(results.damaged, key=_failed_key)),
         passed_over=dict(others.most_common()),
         vanished=len(results.vanished),
@@ -72,11 +76,18 @@ def summary(report: Report) -> str:
         f"{report.removed:,} removed, {report.unchanged:,} unchanged, {len(report.skipped):,} skipped, "
         f"{len(report.failed):,} failed; {report.embedded:,} embedded{rate}; {report.took_s:,.1f} s."
     ]
+    if report.captioned:
+        lines.append(f"  {_number(report.captioned, 'picture')} captioned")
     if report.passed_over:
         lines.append(f"  {_counted(report.passed_over)} passed over")
     if not report.seen and not report.interrupted:
         lines.append(_why_nothing(report.passed_over))
-    for word, pictures in (("skipped", report.skipped), ("failed", report.failed), ("damaged", report.damaged)):
+    for word, pictures in (
+        ("skipped", report.skipped),
+        ("failed", report.failed),
+        ("without caption", report.caption_failed),
+        ("damaged", report.damaged),
+    ):
         lines += _named(word, pictures)
     return "\n".join(lines)
 

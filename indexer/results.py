@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from app.catalog.merge import with_words_of
 from app.catalog.records import Records
+from app.ingest.captioning import Caption, NoCaption, Said, may_describe
 from app.ingest.reading import Content, Failure, Gone, ReadOutcome, facts_in, make_record
 from app.pictures.facts import NO_FACTS
-from app.types import ImageRecord, Skip, Vectors, row_id
+from app.storage.base import ObjectInfo
+from app.types import PERSON, ImageRecord, Skip, Vectors, image_id_of, row_id
 from indexer.progress import Progress
 
 MAX_FAILURES_IN_A_ROW = 8
@@ -36,6 +38,10 @@ class Results:
     """Object keys."""
     embedded: int = 0
     """Pictures that went through the model."""
+    captioned: int = 0
+    """Pictures that the captioner has described."""
+    caption_failed: list[Failure] = field(default_factory=list)
+    """Pictures that it could not describe; they are indexed all the same."""
     took_s: float = 0.0
     """Seconds of reading and embedding, without loading the model."""
     interrupted: bool = False
@@ -44,6 +50,17 @@ class Results:
     def done(self) -> int:
         """Pictures that have a vector now."""
         return len(self.records) + len(self.copies)
+
+    def with_caption(self, record: ImageRecord, said: Said | None) -> ImageRecord:
+        """The record with what the captioner says of it, which is counted."""
+        match said:
+            case Caption():
+                described = said.on(record)
+                self.captioned += described is not record
+                return described
+            case NoCaption(reason):
+                self.caption_failed.append(Failure(record.object_key, reason))
+        return record
 
     @property
     def unreadable(self) -> list[str]:
@@ -74,7 +91,7 @@ class ResultCollector:
         self._began_at = time.time()
         self._progress = progress
         self._check_storage = check_storage
-        self._embedded: dict[str, tuple[ImageRecord, Vectors]] = {}
+        self._embedded: dict[str, tuple[ImageRecord, Vectors, Said | None]] = {}
         self._failures_in_a_row = 0
 
     def count_failures(self, outcome: ReadOutcome) -> None:
@@ -108,20 +125,43 @@ class ResultCollector:
         self._progress.advance()
         return True
 
-    def add_embedded(self, same: Iterable[Content], size: tuple[int, int], vector: Vectors) -> None:
-        """Add pictures of equal bytes. `size` is (width, height); `vector` is the new (D,) unit row of all of them."""
+    def wants_caption(self, same: Iterable[Content], by: str) -> bool:
+        """Whether a captioner of this name is to describe one of these pictures of equal bytes."""
+        return any(
+            may_describe(by, self._record(content, 0, 0, self._indexed.get(content.content_hash))) for content in same
+        )
+
+    def settled(self, objects: Iterable[ObjectInfo], by: str) -> dict[str, str]:
+        """The objects that a captioner of this name is not to describe, by key: with the hash of their content, or
+        empty where that does not matter, because a person has the say.
+        """
+        earlier = ((info.key, self._records.get(row_id(image_id_of(info.key)))) for info in objects)
+        return {
+            key: "" if record.caption_by == PERSON else record.content_hash
+            for key, record in earlier
+            if record is not None and not may_describe(by, record)
+        }
+
+    def add_embedded(
+        self, same: Iterable[Content], size: tuple[int, int], vector: Vectors, said: Said | None = None
+    ) -> None:
+        """Add pictures of equal bytes. `size` is (width, height); `vector` is the new (D,) unit row of all of them.
+
+        `said` is what the captioner says of them, if it was asked.
+        """
         same = list(same)
         first = self._record(same[0], *size, self._indexed.get(same[0].content_hash))
-        self._embedded[first.content_hash] = first, vector
+        self._embedded[first.content_hash] = first, vector, said
         self.results.embedded += 1
         for content in same:
-            self._add(content, first, vector)
+            self._add(content, first, vector, said)
         if flaw := same[0].flaw:
             self.results.damaged.extend(Failure(content.info.key, flaw) for content in same)
         self._progress.advance(len(same))
 
-    def _add(self, content: Content, twin: ImageRecord, vector: Vectors) -> None:
-        self.results.records.append(self._record(content, twin.width, twin.height, twin))
+    def _add(self, content: Content, twin: ImageRecord, vector: Vectors, said: Said | None) -> None:
+        record = self._record(content, twin.width, twin.height, twin)
+        self.results.records.append(self.results.with_caption(record, said))
         self.results.vectors.append(vector)
 
     def _record(self, content: Content, width: int, height: int, twin: ImageRecord | None) -> ImageRecord:

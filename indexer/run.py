@@ -12,10 +12,12 @@ from contextlib import suppress
 from app.bootstrap import Parts
 from app.catalog.layout import POINTER_KEY
 from app.catalog.lock import IndexLock
-from app.errors import ObjectNotFound
+from app.catalog.snapshot import Snapshot
+from app.errors import NO_CAPTIONER, NotConfigured, ObjectNotFound
 from app.indexing.messages import Report
 from app.storage.base import ObjectStore
 from app.types import ImageRecord
+from indexer.captioning import CaptionFiller
 from indexer.consent import Consent, check_model_fits, no_questions
 from indexer.executor import MakeExecutor
 from indexer.local_executor import LocalExecutor
@@ -39,9 +41,11 @@ def run_index(
     """Make the index true to the bucket. When `stop` turns true, the pictures done by then are published.
 
     They are also published when the run fails in the middle. `consent` may ask a person first. Raises IndexBusy,
-    IndexCorrupt, IndexMismatch, ModelUnavailable, ShrinkRefused, StorageUnavailable, VectorStoreUnavailable, and
-    AppError when nothing could be published at all or the person declines.
+    IndexCorrupt, IndexMismatch, ModelUnavailable, NotConfigured, ShrinkRefused, StorageUnavailable,
+    VectorStoreUnavailable, and AppError when nothing could be published at all or the person declines.
     """
+    if options.captions and parts.captioner is None:
+        raise NotConfigured(NO_CAPTIONER)
     run = Run(parts, options, UnbrokenProgress(progress), stop or NeverStop())
     try:
         with IndexLock(parts.index_store, parts.settings.index.lock_ttl_s, run.stop.wait):
@@ -58,7 +62,10 @@ def _run_locked(run: Run, make_executor: MakeExecutor, consent: Consent) -> Repo
     publisher = Publisher(run, baseline)
     results = _read_and_embed(run, baseline, plan, publisher, make_executor)
     removed = publisher.removals(plan, results)
-    after = publisher.fold(publisher.publish(plan, results, removed))
+    after = publisher.publish(plan, results, removed)
+    if run.options.captions and not results.interrupted:
+        after = _fill_captions(run, after, publisher, results, make_executor)
+    after = publisher.fold(after)
     return make_report(
         plan,
         results,
@@ -92,6 +99,20 @@ def _read_and_embed(
         executor.run(plan.to_read, run.stop)
     collector.results.took_s = time.monotonic() - began_at
     return collector.results
+
+
+def _fill_captions(
+    run: Run, snapshot: Snapshot, publisher: Publisher, results: Results, make_executor: MakeExecutor
+) -> Snapshot:
+    """Describe what has no caption; what was described is counted in `results`. Returns the published state."""
+    collector = ResultCollector({}, {}, progress=run.progress, check_storage=lambda: _check_storage(run.parts.store))
+    filler = CaptionFiller(run, snapshot, publisher, collector)
+    if filler.missing:
+        filler.fill(make_executor(run.parts, {}, collector))
+    results.captioned += collector.results.captioned
+    results.caption_failed += collector.results.caption_failed
+    results.interrupted |= collector.results.interrupted
+    return filler.snapshot
 
 
 def _known_contents(run: Run, baseline: Baseline) -> tuple[Mapping[str, ImageRecord], Mapping[str, ImageRecord]]:

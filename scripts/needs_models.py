@@ -5,6 +5,7 @@
 
 import sys
 
+from app.bootstrap import make_captioner
 from app.errors import AppError
 from app.models.extra import PackageMissing, check_installed
 from app.settings import load_settings
@@ -12,7 +13,9 @@ from app.settings import load_settings
 
 def needs_models() -> bool:
     try:
-        check_installed(load_settings().model)
+        settings = load_settings()
+        check_installed(settings.model)
+        make_captioner(settings)
     except PackageMissing:
         return True
     except AppError:

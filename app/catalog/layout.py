@@ -10,6 +10,7 @@ THUMBNAIL_PREFIX = "_thumbnails/"
 TRASH_PREFIX = "_trash/"
 ATLAS_PREFIX = "_atlas/"
 MAP_PREFIX = "_map/"
+GENERATED_PREFIX = "_generated/"
 RESERVED_FOLDERS = frozenset({"_index", "_thumbnails", "_trash", "_generated", "_atlas", "_map", "_uploads"})
 """What lies in folders of these names was written by this service and is no picture of the user's. They may lie at any
 depth: one library may be a folder of another."""
@@ -19,6 +20,7 @@ LOCK_KEY = INDEX_PREFIX + "lock.json"
 
 INDEX_NAME = "image_faiss_index.bin"
 METADATA_NAME = "image_metadata.json"
+WORDS_NAME = "image_words.bin"
 
 GENERATION = re.compile(r"\d{8,}-[0-9a-f]{8}")
 """A number that grows with every generation, and a random token, so that two writers never pick the same name."""
@@ -47,6 +49,10 @@ def index_key(generation: str) -> str:
 
 def metadata_key(generation: str) -> str:
     return f"{INDEX_PREFIX}{generation}/{METADATA_NAME}"
+
+
+def words_key(generation: str) -> str:
+    return f"{INDEX_PREFIX}{generation}/{WORDS_NAME}"
 
 
 def journal_key(generation: str, number: int) -> str:

@@ -67,6 +67,8 @@ class Pointer:
     collection: str = ""
     """Where a vector server keeps the vectors; empty where the bucket keeps them."""
     accuracy: Accuracy = EXACT
+    words: FileEntry | None = None
+    """The words of the pictures, as written with the generation; None where an older version wrote it."""
     made_with: tuple[str, ...] = ()
     """Each `ModelIdentity.arithmetic` that made vectors of this index: more than one means a mixture."""
 

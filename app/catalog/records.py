@@ -3,10 +3,11 @@
 A changed copy shares the file, so it costs memory for the changes only, not for all pictures.
 """
 
-from collections.abc import ItemsView, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from app.catalog.columns import Columns, columns_of
 from app.catalog.metadata import Codes, RecordFile, record_fields, write_metadata
 from app.types import Ids, ImageRecord, Skip, row_id
+from app.words.analysis import Document
 
 _INT64 = range(-(1 << 63), 1 << 63)
 
@@ -82,6 +84,13 @@ class Records(Mapping[int, ImageRecord]):
         added = np.fromiter(self._overlay, np.int64, len(self._overlay))
         return np.concatenate([self.base.ids[self._alive()], added])
 
+    def ids_in(self, shows: Callable[[str], bool]) -> Ids:
+        """The row ids of the pictures whose folder is shown. Parses no record."""
+        shown = np.array([shows(folder) for folder in self.base.folders], bool)
+        added = [row for row, record in self._overlay.items() if shows(record.folder)]
+        in_base = self._alive() & shown[self.base.codes] if len(self.base) else self._alive()
+        return np.concatenate([self.base.ids[in_base], np.array(added, np.int64)])
+
     def folder_counts(self) -> dict[str, int]:
         """Pictures directly in each folder, by folder path."""
         positions, _ = self.base.locate(np.fromiter(self._gone, np.int64, len(self._gone)))
@@ -119,6 +128,10 @@ class Records(Mapping[int, ImageRecord]):
     def save(self, path: Path, ids: Ids, skipped: Mapping[str, Skip]) -> None:
         """Write a metadata file with these records, in the order of `ids`. Raises OSError."""
         write_metadata(path, ids, self._lines(ids), self._folder_columns(ids), skipped)
+
+    def documents(self, ids: Ids) -> Iterator[Document]:
+        """The words of these pictures, in the order of `ids`. Raises KeyError for an id without a record."""
+        return map(_document, map(orjson.loads, self._lines(ids)))
 
     def _lines(self, ids: Ids) -> Iterator[bytes]:
         """Each record as JSON, in the order of `ids`. Raises KeyError for an id without a record."""
@@ -160,6 +173,16 @@ class Records(Mapping[int, ImageRecord]):
     def _all_records(self) -> Iterator[ImageRecord]:
         in_base = (record for record, alive in zip(self.base.records(), self._alive(), strict=True) if alive)
         return chain(in_base, self._overlay.values())
+
+
+def _document(item: dict[str, Any]) -> Document:
+    """Of fields in a file, which another version may have written: fields of another kind say nothing."""
+    key, caption, tags = item.get("object_key"), item.get("caption"), item.get("tags") or ()
+    return Document(
+        key if isinstance(key, str) else "",
+        caption if isinstance(caption, str) else None,
+        tuple(tag for tag in tags if isinstance(tag, str)),
+    )
 
 
 class _Values(ValuesView[ImageRecord]):

@@ -19,6 +19,7 @@ from app.catalog.pointer import Pointer
 from app.catalog.records import Records
 from app.catalog.snapshot import Snapshot
 from app.catalog.verified_files import download_verified, scratch_folder, upload
+from app.catalog.words import open_words, upload_words
 from app.storage.base import ObjectStore
 from app.types import Ids, Vectors
 from app.vectors.base import VectorServer, VectorStore
@@ -42,28 +43,38 @@ class ServerBackend:
     def load_generation(self, pointer: Pointer, known: Snapshot | None) -> Snapshot:
         vectors = known.vectors if known and known.pointer.collection == pointer.collection else self._open(pointer)
         with scratch_folder() as folder:
-            path = folder / layout.METADATA_NAME
+            path, words_path = folder / layout.METADATA_NAME, folder / layout.WORDS_NAME
             download_verified(self._store, pointer.files[0], path)
+            if pointer.words:
+                download_verified(self._store, pointer.words, words_path)
             base, skipped = read_metadata(path)
-        return Snapshot(pointer, Records(base), vectors, skipped)
+            words = open_words(words_path if pointer.words else None, base)
+        return Snapshot(pointer, Records(base), vectors, skipped, words)
 
     def write_generation(self, pointer: Pointer, base: Snapshot | None, changes: Changes) -> Snapshot:
         """The metadata is written first: if the writer dies, `forget` finds its collection by the metadata's key."""
         collection = base.pointer.collection if base else collection_of(pointer)
         listing = changes.applied_to(base.records if base else Records(), base.skipped if base else {})
         with scratch_folder() as folder:
-            path = folder / layout.METADATA_NAME
-            listing.records.save(path, listing.records.ids(), listing.skipped)
+            path, words_path, ids = folder / layout.METADATA_NAME, folder / layout.WORDS_NAME, listing.records.ids()
+            listing.records.save(path, ids, listing.skipped)
             metadata = upload(
                 self._store, layout.metadata_key(pointer.generation), path, content_type="application/json"
             )
-            records = Records(read_metadata(path)[0])
+            words = upload_words(self._store, pointer.generation, words_path, listing.records, ids)
+            base_file = read_metadata(path)[0]
+            searched = open_words(words_path, base_file)
         vectors = base.vectors if base else self._server.create(collection, pointer.model.dimension)
         changes.write_to(vectors)
         pointer = replace(
-            pointer, engine=self.engine, collection=collection, files=(metadata,), accuracy=vectors.accuracy
+            pointer,
+            engine=self.engine,
+            collection=collection,
+            files=(metadata,),
+            words=words,
+            accuracy=vectors.accuracy,
         )
-        return Snapshot(pointer, records, vectors, listing.skipped)
+        return Snapshot(pointer, Records(base_file), vectors, listing.skipped, searched)
 
     def prepare_journal(self, base: Snapshot, changes: Changes) -> bytes:
         changes.write_to(base.vectors)

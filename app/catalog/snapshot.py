@@ -9,8 +9,10 @@ import numpy as np
 from app.catalog.changes import Changes
 from app.catalog.pointer import Pointer
 from app.catalog.records import Records
+from app.catalog.words import changed_words
 from app.types import Skip, Vectors
 from app.vectors.base import VectorStore
+from app.words.index import WordIndex
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Snapshot:
     """A vector server may hold rows that only another state lists, and lack rows that this state lists."""
     skipped: Mapping[str, Skip]
     """By object key."""
+    words: WordIndex
+    """Of the pictures that `records` list."""
 
     @cached_property
     def folders(self) -> Mapping[str, int]:
@@ -52,7 +56,8 @@ class Snapshot:
         if not self.pointer.collection:
             vectors = vectors.copy()
             changes.write_to(vectors)
-        return replace(self, records=listing.records, vectors=vectors, skipped=listing.skipped)
+        words = changed_words(self.words, changes)
+        return replace(self, records=listing.records, vectors=vectors, skipped=listing.skipped, words=words)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from app.catalog.snapshot import Snapshot, drift_of
 from app.errors import ImageNotFound
 from app.types import Ids, ImageRecord, ModelIdentity, Vectors, folder_of, in_folder, row_id
 from app.vectors.base import Accuracy
+from app.words.index import NOTHING, WordHits
 
 EVERYWHERE = ("",)
 """The root folder: every picture lies in or below it."""
@@ -128,6 +129,19 @@ class View:
         seen = np.array([self.shows(folder) for folder in columns.folders], bool)
         return columns.where(seen[columns.folder_codes])
 
+    def sample(self, count: int) -> Ids:
+        """(S,) up to `count` rows that stand for the whole: those with the smallest row ids, read without a sign.
+
+        Row ids are hashes of keys, so this is a random sample. It is the same for every replica, and hardly changes
+        when pictures come and go.
+        """
+        records = self._snapshot.records
+        rows = records.ids() if self.shows("") else records.ids_in(self.shows)
+        unsigned = rows.view(np.uint64)
+        smallest = np.argpartition(unsigned, count)[:count] if len(rows) > count else np.arange(len(rows))
+        sampled: Ids = rows[smallest[np.argsort(unsigned[smallest])]]
+        return sampled
+
     def find_content(self, content_hash: str, folder: str) -> ImageRecord | None:
         """As `Records.find_content`, which may take as long as `columns` the first time. Raises IndexCorrupt."""
         return self._snapshot.records.find_content(content_hash, folder) if self.shows(folder) else None
@@ -144,6 +158,20 @@ class View:
         (hits,) = self._snapshot.search(vector[None], k, folders=() if "" in searched else searched)
         records = self._snapshot.records.take([row for row, _ in hits])
         return [(record, score) for record, (_, score) in zip(records, hits, strict=True)]
+
+    def search_words(
+        self, text: str, k: int, *, folders: Collection[str] = (), among: Ids | None = None, also: Sequence[int] = ()
+    ) -> WordHits:
+        """The k pictures whose name, folder, caption and tags fit a text best (`WordIndex.search`).
+
+        Only pictures in or below one of `folders`, or in all that can be seen, and of the rows `among`. `also` are rows
+        of `records_of`. Raises IndexNotReady while the words of an index without a file of them are read.
+        """
+        searched = self._visible_part_of(folders or EVERYWHERE)
+        if not searched:
+            return NOTHING
+        inside = () if "" in searched else searched
+        return self._snapshot.words.search(text, k, folders=inside, among=among, also=also)
 
     def nearest_rows(self, vectors: Vectors, k: int) -> list[list[tuple[int, float]]]:
         """For each vector (Q, D) the k nearest pictures as `(row id, cosine)`, best first.

@@ -1,4 +1,4 @@
-"""The demo: sample pictures, the demo model, storage and index in a folder; what `.env` says of these is ignored."""
+"""The demo: sample pictures, the demo models, storage and index in a folder; what `.env` says of these is ignored."""
 
 import os
 import shlex
@@ -22,7 +22,7 @@ STORAGE_URL = str(StorageSettings.model_fields["url"].default)
 """The default, so that every command finds the demo's pictures while nothing else is set."""
 
 TRY = """
-[bold]image2search is ready.[/] Four things to try in another terminal:
+[bold]image2search is ready.[/] Five things to try in another terminal:
 
   [dim]# describe a picture; "yellow in the food folder" looks in that folder[/]
   {search} "a red car at night"
@@ -32,6 +32,8 @@ TRY = """
   curl -s {address}/api/v1/search/text -H 'Content-Type: application/json' -d '{query}' | python3 -m json.tool
   [dim]# add a picture, and find it[/]
   curl -s -w '\\n' {address}/api/v1/images -F file=@{mine} -F folder=mine && {search} "a fox" --folder mine
+  [dim]# have one drawn (by a tiny model that was trained on drawings)[/]
+  {generate} "a red car at night" -o red-car.png
 
 Docs: {address}/docs   [dim](Ctrl-C ends the demo)[/]
 """
@@ -39,15 +41,20 @@ Docs: {address}/docs   [dim](Ctrl-C ends the demo)[/]
 MINE = "animals/fox-in-snow.jpg"
 """The picture that the demo lets a person add."""
 
+SEARCHED = {"STORAGE_URL", "MODEL", "VECTOR_STORE", "INDEX_URL"}
+"""Variables that decide what `image2search search` finds."""
+
 QUERY = '{"query": "a red car at night", "k": 1}'
 
 
 def demo_settings(settings: Settings) -> Settings:
-    """`settings` with the demo's own storage, model and vector store, and its index beside its pictures."""
+    """`settings` with the demo's own storage, models and vector store, and its index beside its pictures."""
     return settings.model_copy(
         update={
             "storage": settings.storage.model_copy(update={"url": STORAGE_URL}),
             "model": settings.model.model_copy(update={"name": DEMO_MODEL}),
+            "caption": settings.caption.model_copy(update={"model": DEMO_MODEL}),
+            "generation": settings.generation.model_copy(update={"model": DEMO_MODEL}),
             "vector": settings.vector.model_copy(update={"store": "faiss"}),
             "index": settings.index.model_copy(update={"url": ""}),
         }
@@ -66,27 +73,32 @@ def run_demo(own: Settings, console: Console) -> None:
     run_indexer(settings, *_index_options(settings, store))
     picture = escape(shlex.quote(os.path.relpath(min(SAMPLES.glob("animals/*.jpg")))))
     mine = escape(shlex.quote(os.path.relpath(SAMPLES / MINE)))
-    search = _search_command(own, settings)
+    search = _command("search", SEARCHED, own, settings)
+    generate = _command("generate", {"GENERATION_MODEL"} if own.generation.model else set(), own, settings)
 
     def announce(address: str) -> None:
-        told = TRY.format(address=address, picture=picture, mine=mine, search=escape(search), query=QUERY)
+        told = TRY.format(
+            address=address, picture=picture, mine=mine, search=escape(search), query=QUERY, generate=escape(generate)
+        )
         console.print(told, highlight=False, soft_wrap=True)
 
     run_service(settings, announce)
 
 
-def _search_command(own: Settings, settings: Settings) -> str:
-    """As a person types it here, with the demo's settings where their own differ."""
+def _command(name: str, needed: set[str], own: Settings, settings: Settings) -> str:
+    """As a person types it here, with those demo's settings that it needs and that differ from their own."""
     program = "image2search" if shutil.which("image2search") else os.path.relpath(sys.argv[0])
     others = environment_of(own)
     demos = [
-        f"{name}={shlex.quote(value)}" for name, value in environment_of(settings).items() if others[name] != value
+        f"{variable}={shlex.quote(value)}"
+        for variable, value in environment_of(settings).items()
+        if variable in needed and others[variable] != value
     ]
-    return " ".join([*demos, shlex.quote(program), "search"])
+    return " ".join([*demos, shlex.quote(program), name])
 
 
 def _index_options(settings: Settings, store: ObjectStore) -> list[str]:
-    """A newer demo model rebuilds the index: it holds nothing but the sample pictures."""
+    """A newer demo model rebuilds the index, which holds little but the samples; else missing captions are made."""
     pointer = open_catalog(settings, store).pointer()
     is_other = pointer is not None and pointer.model.fingerprint != find_checkpoint(settings.model).fingerprint()
-    return ["--rebuild"] if is_other else []
+    return ["--rebuild"] if is_other else ["--captions"]

@@ -171,6 +171,50 @@ def fetch(
     fetching.fetch(WebQuery(query, provider.value, count), folder, typer.echo, tell=_tell)
 
 
+@app.command(context_settings={"token_normalize_func": lambda name: name.replace("_", "-")})
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What the picture should show.")],
+    *,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="The PNG file; -n 2 makes FILE-1.png and FILE-2.png.")
+    ] = Path("generated.png"),
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="Width and height, pixels, as in 96x128; the model's own otherwise."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps from noise to picture: more take longer.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="How closely the picture follows the prompt; 1: no guidance.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Equal seeds and options give equal pictures; by chance otherwise.")
+    ] = None,
+    negative_prompt: Annotated[
+        str, typer.Option("--negative-prompt", "--negative", help="What the picture should not show.")
+    ] = "",
+    scheduler: Annotated[
+        str | None, typer.Option(help="Way from noise to picture, such as ddim or dpm++; a wrong name lists all.")
+    ] = None,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, max=100, help="How many pictures.")] = 1,
+    init: Annotated[
+        Path | None, typer.Option(metavar="PICTURE", help="A picture that the drawing begins from.")
+    ] = None,
+    strength: Annotated[float, typer.Option(help="How much of that picture is drawn anew, 0 to 1.")] = 0.8,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over a file that is there.")] = False,
+) -> None:
+    """Draw a picture from words, without a running service. Prints the path of the file.
+
+    GENERATION_MODEL names the model; the demo model draws where it is not set.
+    """
+    _log_warnings()
+    from app.cli import generate as generating
+
+    order = generating.Order(
+        prompt, output, size, steps, guidance, seed, negative_prompt, scheduler, count, init, strength, overwrite
+    )
+    generating.generate(order, typer.echo, _tell, problems)
+
+
 @app.command()
 def demo(
     port: Annotated[int | None, typer.Option(help="Port to listen on; PORT otherwise.")] = None,

@@ -16,24 +16,22 @@ so squared Euclidean, 0 to 4; an error has a member `error`. Where they say noth
 - Its map (`/umap`) is `/api/v1/map`. Its datasets and tagging came later and are not here.
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, File, Form, UploadFile
 from fastapi import Query as InQuery
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.catalog.view import View
+from app.compat.failures import Failure, route_class
 from app.encoder.encoder import PictureFile, Term, Text
-from app.errors import AppError, ImageNotFound
+from app.errors import ImageNotFound
 from app.http.openapi import problems
-from app.http.problems import http_sentence, kind_of, problem, retry_headers, validation_entries, validation_sentence
+from app.http.problems import problem
 from app.http.ranges import PARTIAL_CONTENT
 from app.http.requests import ViewSource
 from app.indexing.routes import IndexState
@@ -57,39 +55,21 @@ ID_DIGITS = 16
 """Of an `image_id`. No number of a picture has as many."""
 
 
-class FlaskRoute(APIRoute):
-    """Answers errors as problem documents with the member `error`, and 400 for parameters that can't be used."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def handle_flask(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except RequestValidationError as error:
-                return _error(request, 400, _sentence(error.errors()))
-            except HTTPException as error:
-                return _error(request, error.status_code, http_sentence(request, error), error.headers)
-            except AppError as error:
-                kind = kind_of(error)
-                return _error(request, kind.status, kind.detail or str(error), retry_headers(error, kind))
-
-        return handle_flask
+def _answer(request: Request, failure: Failure) -> Response:
+    """A problem document with the member `error`."""
+    sentence = _sentence(failure)
+    return problem(request, failure.status, sentence, headers=failure.headers, error=sentence)
 
 
-def _sentence(found: Sequence[Any]) -> str:
-    """What is wrong with the parameters; a query that is missing or blank in the original's words."""
-    if any(each["loc"] == ("query", "query") and each["type"] != "string_too_long" for each in found):
+def _sentence(failure: Failure) -> str:
+    """What is wrong; of a query that is missing or blank in the original's words."""
+    if any(each["loc"] == ("query", "query") and each["type"] != "string_too_long" for each in failure.found):
         return "Missing 'query'. Ask as in /search?query=red+car."
-    return validation_sentence(validation_entries(found))
-
-
-def _error(request: Request, status: int, sentence: str, headers: Any = None) -> Response:
-    return problem(request, status, sentence, headers=headers, error=sentence)
+    return failure.sentence
 
 
 router = APIRouter(
-    tags=["compat: flask_clip"], route_class=FlaskRoute, responses=problems(400, 404, 408, 413, 415, 503)
+    tags=["compat: flask_clip"], route_class=route_class(_answer), responses=problems(400, 404, 408, 413, 415, 503)
 )
 
 PictureId = Annotated[str, Field(description="its number in `/images`, or an `image_id`", examples=["0"])]

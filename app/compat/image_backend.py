@@ -12,25 +12,21 @@ work with and without a slash at their end. Where its README says nothing:
   is wrong with a parameter is a 400.
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, File, UploadFile
 from fastapi import Query as InQuery
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.catalog.view import View
+from app.compat.failures import Failure, route_class
 from app.encoder.encoder import PictureFile, Term, Text
-from app.errors import AppError
 from app.http.addresses import Addresses
-from app.http.problems import http_sentence, kind_of, retry_headers, validation_entries, validation_sentence
 from app.http.requests import ViewIfAny, ViewSource, may_change_library, takes_json_or_nothing
 from app.library.editing.adding import NewPicture
 from app.library.editing.deleting import Selection
@@ -49,29 +45,10 @@ LISTED_AT_ONCE = 500
 """Pictures that are looked up together for a list."""
 
 
-class BackendRoute(APIRoute):
-    """Answers errors in the backend's words."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def handle_backend(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except RequestValidationError as error:
-                return _error(400, validation_sentence(validation_entries(error.errors())))
-            except HTTPException as error:
-                return _error(error.status_code, http_sentence(request, error))
-            except AppError as error:
-                kind = kind_of(error)
-                return _error(kind.status, kind.detail or str(error), retry_headers(error, kind))
-
-        return handle_backend
-
-
-def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    body = orjson.dumps({"status": "error", "message": message})
-    return Response(body, status, headers, "application/json")
+def _answer(_: Request, failure: Failure) -> Response:
+    """In the backend's words."""
+    body = orjson.dumps({"status": "error", "message": failure.sentence})
+    return Response(body, failure.status, failure.headers, "application/json")
 
 
 class BackendError(BaseModel):
@@ -84,7 +61,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     for status in (400, 403, 404, 413, 415, 503)
 }
 
-router = APIRouter(tags=["compat: image_backend"], route_class=BackendRoute, responses=_ERRORS)
+router = APIRouter(tags=["compat: image_backend"], route_class=route_class(_answer), responses=_ERRORS)
 """Each path is here a second time with a slash at its end, without an entry in the OpenAPI document."""
 
 ImageUrl = Annotated[

@@ -15,24 +15,22 @@ is better; `folder: ""` means that no folder is given. Unknown fields are ignore
 - `image_url` is a plain public S3 address where `STORAGE_LINKS=public`.
 """
 
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 from fastapi import APIRouter, File, Form, UploadFile
 from fastapi import Query as InQuery
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.catalog.view import View
+from app.compat.failures import Failure, route_class
 from app.encoder.encoder import PictureFile, Text
-from app.errors import AppError, FolderNotFound
+from app.errors import FolderNotFound
 from app.http.addresses import Addresses
 from app.http.openapi import problems
-from app.http.problems import http_sentence, kind_of, problem, retry_headers, validation_entries, validation_sentence
+from app.http.problems import problem
 from app.http.requests import ViewSource
 from app.search.routes import Search
 from app.search.schemas import QueryText
@@ -45,30 +43,9 @@ MAX_K = 1000
 _KEPT_STATUSES = (404, 408, 413, 503)
 
 
-class V2Route(APIRoute):
-    """Answers errors with the statuses that the README lists."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def handle_v2(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except RequestValidationError as error:
-                sentence = validation_sentence(validation_entries(error.errors()))
-                return problem(request, 400, sentence)
-            except HTTPException as error:
-                return problem(
-                    request, _status(error.status_code), http_sentence(request, error), headers=error.headers
-                )
-            except AppError as error:
-                kind = kind_of(error)
-                headers = retry_headers(error, kind)
-                return problem(
-                    request, _status(kind.status), kind.detail or str(error), name=kind.name, headers=headers
-                )
-
-        return handle_v2
+def _answer(request: Request, failure: Failure) -> Response:
+    """A problem document with one of the statuses that the README lists."""
+    return problem(request, _status(failure.status), failure.sentence, name=failure.name, headers=failure.headers)
 
 
 def _status(status: int) -> int:
@@ -80,7 +57,7 @@ def _status(status: int) -> int:
 router = APIRouter(
     prefix="/api/demo_backend_v2/image_search",
     tags=["compat: image_search_v2"],
-    route_class=V2Route,
+    route_class=route_class(_answer),
     responses=problems(400, 404, 408, 413, 503),
 )
 

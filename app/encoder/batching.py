@@ -25,6 +25,9 @@ from app.types import Vectors
 
 MAX_RETRY_AFTER_S: Final = 60
 
+BACKGROUND_SIZE: Final = 8
+"""Texts that are embedded together where no request waits for them."""
+
 Answer: TypeAlias = Vectors | Exception
 """The (D,) vector of one item, or why there is none."""
 
@@ -121,6 +124,22 @@ class MicroBatcher:
         for batch in batches:
             await asyncio.gather(*(self._submit(self._texts, text) for text in batch), return_exceptions=True)
 
+    async def embed_texts(self, texts: Sequence[str]) -> list[Vectors]:
+        """As `embed_text` of each, in the background: requests wait for one small batch at most, and go first.
+
+        Raises `Unavailable` when stopped. Exceptions of the model propagate.
+        """
+        vectors: list[Vectors] = []
+        size = min(BACKGROUND_SIZE, self._settings.max_size, self._settings.max_queue)
+        while len(vectors) < len(texts):
+            batch = texts[len(vectors) : len(vectors) + size]
+            made = await asyncio.gather(*(self._submit(self._texts, text) for text in batch), return_exceptions=True)
+            if any(isinstance(one, Overloaded) for one in made):
+                await asyncio.sleep(self._time_to_empty_s())
+                continue
+            vectors += _without_errors(made)
+        return vectors
+
     async def embed_image(self, image: Image.Image) -> Vectors:
         """(D,) float32, unit length, of an RGB picture. Raises as `embed_text`."""
         return await self._submit(self._images, image)
@@ -209,6 +228,14 @@ def _run(encode: Callable[[Sequence[Any]], Vectors], items: list[Any]) -> list[A
             return [error]
         return [answer for item in items for answer in _run(encode, [item])]
     return list(vectors)
+
+
+def _without_errors(made: list[Vectors | BaseException]) -> list[Vectors]:
+    """Raises the first error."""
+    for one in made:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in made if not isinstance(one, BaseException)]
 
 
 def _answer(request: _Request, answer: Answer) -> None:

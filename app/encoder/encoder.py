@@ -5,9 +5,9 @@ threads of their own, so that no other term waits for them; texts and pictures t
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from app.pictures.processes import Decoders
 from app.settings import BatchSettings, ImageSettings
 from app.types import Vectors
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -33,7 +36,7 @@ class Text:
 class PictureFile:
     """A picture file: its bytes, or the open file, which is read when the picture's turn comes."""
 
-    content: bytes | BinaryIO
+    content: "bytes | SupportsRead[bytes]"
 
     def read(self, max_bytes: int) -> bytes:
         """The bytes, of an open file at most one more than `max_bytes`."""
@@ -84,6 +87,8 @@ class Encoder:
         self._decoders = decoders
         self._batcher = MicroBatcher(embedder, batch)
         self._max_size = batch.max_size
+        self.batch_size = min(batch.max_size, batch.max_queue)
+        """Terms that one request may let embed at the same time. More would wait for each other."""
         self._warming: asyncio.Task[None] | None = None
 
     @property
@@ -109,14 +114,28 @@ class Encoder:
         Raises InvalidImage, ImageTooLarge, UnsupportedImageType, ImageNotFound, InvalidInput, Overloaded, Unavailable.
         """
         match term:
-            case Text(text):
-                return await self._batcher.embed_text(text)
-            case PictureFile() as file:
-                return (await self.read(file))[1]
+            case Text() | PictureFile():
+                return await self.embed(term)
             case IndexedPicture(image_id):
                 return await self._workers.run(view.vector, image_id)
             case RawVector(vector):
                 return self._checked(vector)
+
+    async def embed(self, term: Text | PictureFile) -> Vectors:
+        """As `encode`, for what needs no index."""
+        match term:
+            case Text(text):
+                return await self._batcher.embed_text(text)
+            case PictureFile() as file:
+                return (await self.read(file))[1]
+
+    async def embed_texts(self, texts: Sequence[str]) -> list[Vectors]:
+        """As `MicroBatcher.embed_texts`."""
+        return await self._batcher.embed_texts(texts)
+
+    async def count_tokens(self, texts: Sequence[str]) -> int:
+        """As `Embedder.count_tokens`. Raises Overloaded."""
+        return await self._workers.run(self._embedder.count_tokens, texts)
 
     async def read(self, file: PictureFile) -> tuple[Picture, Vectors]:
         """The picture in a file, checked and decoded, and its vector (D,). Raises as `encode`."""

@@ -21,7 +21,7 @@ _REASONS = {
     421: "The Host header names no host of this service (`ALLOWED_HOSTS`)",
     422: "A field is missing, unknown or out of range",
     500: "A bug on our side",
-    501: "It needs an extra package that is not installed with this service; the message names it",
+    501: "It needs a setting or an extra package that this service lacks; the message names it",
     503: "No index yet, object storage down, or too many requests; `Retry-After` says when to come back",
 }
 

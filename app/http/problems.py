@@ -69,6 +69,7 @@ TABLE: Mapping[type[errors.AppError], Kind] = {
     errors.JobNotFound: Kind(404, "job-not-found", "No such job"),
     errors.DeletionNotFound: Kind(404, "deletion-not-found", "No such deletion"),
     errors.DismissalNotFound: Kind(404, "dismissal-not-found", "No such dismissal"),
+    errors.ModelNotFound: Kind(404, "model-not-found", "No such model"),
     errors.Conflict: Kind(409, "conflict", "Conflict"),
     errors.IndexBusy: Kind(409, "index-busy", "An index run is going on"),
     errors.Unavailable: Kind(503, "unavailable", "Not available now", "The service can't do that right now."),
@@ -93,6 +94,11 @@ def current_request_id() -> str:
 
 def kind_of(error: errors.AppError) -> Kind:
     return next(TABLE[cls] for cls in type(error).__mro__ if cls in TABLE)
+
+
+def reason_of(error: errors.AppError) -> str:
+    """What a client may know of an error."""
+    return kind_of(error).detail or str(error)
 
 
 def problem(
@@ -122,11 +128,16 @@ def problem(
 async def answer_app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.AppError)
     kind = kind_of(error)
-    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("%s: %s", type(error).__name__, error, exc_info=kind.status == HTTPStatus.INTERNAL_SERVER_ERROR)
+    log_error(error, kind)
     detail = kind.detail or str(error)
     headers = retry_headers(error, kind)
     return problem(request, kind.status, detail, name=kind.name, title=kind.title, headers=headers)
+
+
+def log_error(error: errors.AppError, kind: Kind) -> None:
+    """One line about a 5xx, whose answer says less than the error does."""
+    if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("%s: %s", type(error).__name__, error, exc_info=kind.status == HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def retry_headers(error: errors.AppError, kind: Kind) -> dict[str, str]:

@@ -119,6 +119,17 @@ async def takes_no_parameters(request: Request) -> None:
         raise RequestValidationError(unknown)
 
 
+def takes_only(content_type: str) -> Callable[[Request], Awaitable[None]]:
+    """`takes` and `takes_no_parameters` in one: FastAPI spends longer on each dependency than these checks take."""
+    check_type = takes(content_type)
+
+    async def check(request: Request) -> None:
+        await takes_no_parameters(request)
+        await check_type(request)
+
+    return check
+
+
 def not_modified(request: Request, etag: str, headers: Mapping[str, str]) -> Response | None:
     """The 304 for a client that sent this ETag, else None. Weak comparison (RFC 9110, 13.1.2)."""
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]

@@ -66,3 +66,5 @@ class Indexing:
     encoder: Encoder
     vector_engine: str
     """What searches the vectors: `faiss`, `milvus`, `chroma`."""
+    can_caption: bool = False
+    """Whether CAPTION_MODEL names a model."""

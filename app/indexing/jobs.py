@@ -83,8 +83,11 @@ class IndexJobs:
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
-    def start(self, *, rebuild: bool = False, allow_shrink: bool = False) -> Job:
-        """Begin a run. Raises IndexBusy with the id of the running job, Unavailable after `stop`."""
+    def start(self, *, rebuild: bool = False, allow_shrink: bool = False, captions: bool = False) -> Job:
+        """Begin a run with these options of the indexer.
+
+        Raises IndexBusy with the id of the running job, Unavailable after `stop`.
+        """
         if self._stopping:
             raise Unavailable("The service is stopping and starts no index run. Ask again when it is back.")
         for job in self._jobs.values():
@@ -92,7 +95,8 @@ class IndexJobs:
                 raise IndexBusy(f"Index job {job.id} is {job.state}. Follow it at /api/v1/index/jobs/{job.id}.")
         job = Job(uuid.uuid4().hex)
         self._remember(job)
-        options = [*(["--rebuild"] if rebuild else []), *(["--allow-shrink"] if allow_shrink else [])]
+        asked = {"--rebuild": rebuild, "--allow-shrink": allow_shrink, "--captions": captions}
+        options = [option for option, wanted in asked.items() if wanted]
         self._task = asyncio.create_task(self._run(job, options, self._task), name=f"index job {job.id}")
         return job
 

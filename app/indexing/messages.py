@@ -58,6 +58,10 @@ class Report:
     failed: tuple[Unindexed, ...] = ()
     """Pictures that the storage did not return or the model could not embed, and folders that can't be read: their
     keys end with a slash, and their pictures keep their rows. The next run tries them again."""
+    captioned: int = 0
+    """Pictures that got a caption from the captioner."""
+    caption_failed: tuple[Unindexed, ...] = ()
+    """Indexed pictures that the captioner could not describe, and why. `--captions` tries them again."""
     damaged: tuple[Unindexed, ...] = ()
     """Pictures that are indexed although their files are damaged, and what is wrong with them."""
     passed_over: Mapping[str, int] = field(default_factory=dict)
@@ -132,8 +136,8 @@ def parse_report(document: bytes) -> Report:
 
 
 def _report(fields: dict[str, Any]) -> Report:
-    """Raises TypeError when an entry of `skipped`, `failed` or `damaged` is incomplete."""
-    names = ("skipped", "failed", "damaged")
+    """Raises TypeError when an entry of a list of pictures is incomplete."""
+    names = ("skipped", "failed", "caption_failed", "damaged")
     lists = {name: tuple(_unindexed(entry) for entry in fields.get(name, ())) for name in names}
     return from_fields(Report, {**fields, **lists})
 

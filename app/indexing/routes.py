@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.catalog.view import View
-from app.errors import IndexNotReady
+from app.errors import NO_CAPTIONER, IndexNotReady, NotConfigured
 from app.http.openapi import problems, utc
 from app.http.requests import ViewSource, takes_json_or_nothing, takes_no_parameters
 from app.indexing.follower import Indexing
@@ -50,14 +50,16 @@ async def index(indexing: IndexState, view: ViewSource) -> IndexInfo:
     "/jobs",
     status_code=202,
     dependencies=[Depends(takes_json_or_nothing)],
-    responses=problems(400, 408, 409, 413, 415, 422),
+    responses=problems(400, 408, 409, 413, 415, 422, 501),
 )
 async def start_job(
     request: Request, response: Response, indexing: IndexState, body: IndexRun | None = None
 ) -> JobInfo:
     """Start an index run. One goes on at a time."""
     options = body or IndexRun()
-    job = indexing.jobs.start(rebuild=options.rebuild, allow_shrink=options.allow_shrink)
+    if options.captions and not indexing.can_caption:
+        raise NotConfigured(NO_CAPTIONER)
+    job = indexing.jobs.start(**options.model_dump())
     response.headers["Location"] = str(request.url_for("index_job", job_id=job.id))
     return JobInfo.of(job)
 

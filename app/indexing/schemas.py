@@ -18,6 +18,9 @@ class IndexRun(Schema):
 
     rebuild: Annotated[bool, Field(strict=True, description="embed everything again and replace the index")] = False
     allow_shrink: Annotated[bool, Field(strict=True, description="remove gone pictures, however many they are")] = False
+    captions: Annotated[
+        bool, Field(strict=True, description="describe pictures that have no caption; 501 without CAPTION_MODEL")
+    ] = False
 
 
 class ModelInfo(Schema):

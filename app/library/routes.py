@@ -1,6 +1,6 @@
 """GET /folders and /images/{id}: what is indexed, and the pictures themselves."""
 
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query
@@ -8,20 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from app.http.addresses import Addresses, version_of
+from app.http.files import SAFE_HEADERS, picture_of
 from app.http.openapi import problems
 from app.http.ranges import PARTIAL_CONTENT, asked_ranges, partial
 from app.http.requests import NOT_MODIFIED, ViewSource, not_modified, takes_no_parameters
 from app.library.schemas import FolderInfo, FolderList, ImageInfo
 from app.library.service import Library
 from app.library.thumbnails import ThumbnailSize
-
-SAFE_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cache-Control": "private, no-cache",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-}
-"""A picture is shown as a picture and can't run code. Caches ask again each time, which costs a 304."""
 
 SHORTLY = "private, max-age=300"
 """A page of results that is shown again within minutes asks for none of its thumbnails."""
@@ -37,11 +30,6 @@ async def _library(request: Request) -> Library:
 Pictures = Annotated[Library, Depends(_library)]
 
 router = APIRouter(tags=["library"])
-
-
-def _binary(*media_types: str) -> dict[int | str, dict[str, Any]]:
-    schema = {"type": "string", "format": "binary"}
-    return {200: {"content": {name: {"schema": schema} for name in media_types}, "description": "The picture"}}
 
 
 @router.head("/folders", dependencies=[Depends(takes_no_parameters)], include_in_schema=False)
@@ -69,7 +57,7 @@ async def image(image_id: str, request: Request, library: Pictures, view: ViewSo
     "/images/{image_id}/original",
     name="image_original",
     response_class=Response,
-    responses={**_binary("image/*"), **PARTIAL_CONTENT, **NOT_MODIFIED, **problems(404, 416, 503)},
+    responses={**picture_of("image/*"), **PARTIAL_CONTENT, **NOT_MODIFIED, **problems(404, 416, 503)},
 )
 async def original(image_id: str, request: Request, library: Pictures, view: ViewSource) -> Response:
     """The picture's file as it is in the bucket, or the parts of it that `Range` asks for."""
@@ -101,7 +89,7 @@ async def original(image_id: str, request: Request, library: Pictures, view: Vie
     "/images/{image_id}/thumbnail",
     name="image_thumbnail",
     response_class=Response,
-    responses={**_binary("image/webp"), **NOT_MODIFIED, **problems(404, 422, 503)},
+    responses={**picture_of("image/webp"), **NOT_MODIFIED, **problems(404, 422, 503)},
 )
 async def thumbnail(
     image_id: str,

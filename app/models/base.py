@@ -28,6 +28,10 @@ class Embedder(Protocol):
         """(N, D) float32 unit rows of RGB pictures, as `read_picture` returns them."""
         ...
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens of these texts the model reads, the marks for begin and end among them. Thread-safe."""
+        ...
+
     @property
     def read_picture(self) -> ReadPicture:
         """From a file to the picture, resized for this model. The only way in for image bytes, uploads and index alike.

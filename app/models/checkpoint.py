@@ -1,6 +1,7 @@
 """Where a model's files are, and the fingerprint that tells one model from another.
 
-`MODEL` (name or folder) -> `find_checkpoint` -> a folder on this machine -> `Checkpoint.fingerprint`.
+`MODEL` (name or folder) -> `find_checkpoint` -> a folder on this machine -> `Checkpoint.fingerprint`. Models for other
+tasks are found in the same way (`find_model`); a `Role` has the names of their settings.
 A name that is no folder is looked up in the local Hugging Face cache, then on the hub. Once downloaded, a model starts
 without a network.
 """
@@ -8,12 +9,12 @@ without a network.
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from app.errors import ModelUnavailable, first_line
 from app.models import foreign_layouts
@@ -49,7 +50,10 @@ DESCRIPTIONS: Final = ("*.json", "*.txt", "*.model")
 """Files of a repository that say what the model is, without its weights."""
 
 VOLATILE: Final = frozenset(
-    {"_name_or_path", "name_or_path", "transformers_version", "image2search", "is_local", "local_files_only"}
+    {
+        *("_name_or_path", "name_or_path", "transformers_version", "_diffusers_version"),
+        *("image2search", "is_local", "local_files_only"),
+    }
 )
 """JSON entries that tell where a model was saved and with which version. They don't change what it computes."""
 
@@ -57,13 +61,29 @@ CONVERTED: Final = "openvino"
 """The folder for converted models in MODEL_CACHE, by fingerprint, and that for the converted form in a model's own
 folder."""
 
-REMEDY: Final = (
-    "Set MODEL to `demo`, to the folder of a Hugging Face dual encoder (CLIP, SigLIP, ...) or to such a model's name."
-)
-
 
 class NotDownloaded(ModelUnavailable):
     """The model's files are not on this machine yet."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a model is for, as settings and messages call it."""
+
+    setting: str
+    """The variable that names the model."""
+    revision_setting: str
+    remedy: str
+    """The sentence that says what to set the variable to."""
+    decides: tuple[str, ...] = ()
+    """Files that change what it computes, besides those of every model."""
+
+
+EMBEDDER: Final = Role(
+    "MODEL",
+    "MODEL_REVISION",
+    "Set MODEL to `demo`, to the folder of a Hugging Face dual encoder (CLIP, SigLIP, ...) or to such a model's name.",
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +93,7 @@ class Checkpoint:
     name: str
     """For people to read: the hub's name and commit, or the folder's own name. Never the folder's path."""
     folder: Path
+    role: Role = EMBEDDER
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -123,12 +144,12 @@ class Checkpoint:
         """
         digest = hashlib.blake2b(f"preprocessing {PREPROCESSING_VERSION}\n".encode(), digest_size=16)
         for path in sorted(self._deciding_files()):
-            digest.update(f"{path.name} {_hash_of(path)}\n".encode())
+            digest.update(f"{path.name} {hash_model_file(path)}\n".encode())
         return digest.hexdigest()
 
     def unavailable(self, problem: str) -> ModelUnavailable:
         """The error to raise; `problem` is a clause such as `config.json can't be read`."""
-        return ModelUnavailable(f"The model {self.name} can't be used: {problem}. {REMEDY}")
+        return ModelUnavailable(f"The model {self.name} can't be used: {problem}. {self.role.remedy}")
 
     @contextmanager
     def translating(self, what: str) -> Iterator[None]:
@@ -145,57 +166,86 @@ class Checkpoint:
 
     def _deciding_files(self) -> Iterator[Path]:
         yield from self.weights
-        for name in (*TOKENIZERS, *foreign_layouts.PROCESSORS, *OTHERS):
+        for name in (*TOKENIZERS, *foreign_layouts.PROCESSORS, *OTHERS, *self.role.decides):
             if (path := self.folder / name).is_file():
                 yield path
 
 
+Snapshot: TypeAlias = Callable[[str, Sequence[str]], Path]
+"""Downloads what the local cache lacks of the files that match the patterns, in the repository's folder of this name
+(empty: the top) and not below it. Returns the local folder of the repository."""
+
+
 def find_checkpoint(settings: ModelSettings, *, download: bool = True) -> Checkpoint:
-    """The model that `MODEL` names, downloaded when it is not on this machine yet. Raises `ModelUnavailable`.
+    """The model that `MODEL` names, as `find_model`."""
+    return find_model(settings.name, settings.revision, EMBEDDER, demo=DEMO_FOLDER, download=download)
 
-    Without `download` it raises NotDownloaded instead.
+
+def find_model(
+    name: str,
+    revision: str,
+    role: Role,
+    *,
+    demo: Path,
+    download: bool = True,
+    fetch: "Callable[[Snapshot, str], Path] | None" = None,
+) -> Checkpoint:
+    """The model of this name, downloaded when it is not on this machine yet. Raises `ModelUnavailable`.
+
+    `demo` is the folder of the role's demo model. `fetch` gets the files that the role needs of the repository of this
+    name, and returns its folder; the files of one model of transformers otherwise. Without `download` it raises
+    NotDownloaded instead.
     """
-    if settings.name == DEMO_MODEL:
-        if not DEMO_FOLDER.is_dir():
+    if name == DEMO_MODEL:
+        if not demo.is_dir():
             raise ModelUnavailable(
-                f"The demo model isn't in {DEMO_FOLDER}. Run from a checkout of the repository, which has it in"
-                " models/demo-clip, or set MODEL to another model's folder or name."
+                f"The demo model isn't in {demo}. Run from a checkout of the repository, which has it in"
+                f" models/{demo.name}, or set {role.setting} to another model's folder or name."
             )
-        return Checkpoint(DEMO_FOLDER.name, DEMO_FOLDER)
-    folder = Path(settings.name).expanduser()
+        return Checkpoint(demo.name, demo, role)
+    folder = Path(name).expanduser()
     if folder.is_dir():
-        return Checkpoint(folder.resolve().name, foreign_layouts.model_folder(folder))
-    if folder.is_absolute() or settings.name.startswith(("~", ".")):
-        raise ModelUnavailable(f"MODEL={settings.name} is no folder on this machine. {REMEDY}")
-    folder = _fetch(settings.name, settings.revision, download=download)
-    return Checkpoint(f"{settings.name}@{folder.name[:12]}", foreign_layouts.model_folder(folder))
+        return Checkpoint(folder.resolve().name, foreign_layouts.model_folder(folder), role)
+    if folder.is_absolute() or name.startswith(("~", ".")):
+        raise ModelUnavailable(f"{role.setting}={name} is no folder on this machine. {role.remedy}")
+    with _translating_fetch(name, revision, role):
+        folder = (fetch or _fetch)(partial(_snapshot, name, revision, download=download), name)
+    return Checkpoint(f"{name}@{folder.name[:12]}", foreign_layouts.model_folder(folder), role)
 
 
-def _fetch(name: str, revision: str, *, download: bool) -> Path:
-    """The folder of a model from the hub or its local cache. Raises ModelUnavailable."""
+def _fetch(snapshot: Snapshot, name: str) -> Path:
+    """The folder of a model from the hub or its local cache: descriptions first, then weights in the better format."""
+    folder = snapshot("", DESCRIPTIONS)
+    inner = foreign_layouts.model_folder(folder)
+    within = "" if inner == folder else f"{inner.name}/"
+    if not foreign_layouts.problem_of(inner, name):
+        snapshot(within, [*DESCRIPTIONS, "*.safetensors"])
+        if not any(inner.glob("*.safetensors")):
+            snapshot(within, [*DESCRIPTIONS, "pytorch_model*.bin"])
+    return folder
+
+
+@contextmanager
+def _translating_fetch(name: str, revision: str, role: Role) -> Iterator[None]:
+    """What goes wrong at the hub becomes ModelUnavailable."""
     from huggingface_hub.errors import HFValidationError  # takes most of a second to import; folders don't need it
 
-    snapshot = partial(_snapshot, name, revision, download=download)
     try:
-        folder = snapshot("", DESCRIPTIONS)
-        inner = foreign_layouts.model_folder(folder)
-        within = "" if inner == folder else f"{inner.name}/"
-        if not foreign_layouts.problem_of(inner, name):
-            snapshot(within, [*DESCRIPTIONS, "*.safetensors"])
-            if not any(inner.glob("*.safetensors")):
-                snapshot(within, [*DESCRIPTIONS, "pytorch_model*.bin"])
+        yield
     except NotDownloaded:
         raise
     except HFValidationError as error:
-        raise ModelUnavailable(f"MODEL={name} is neither a folder nor a possible name on the hub. {REMEDY}") from error
+        raise ModelUnavailable(
+            f"{role.setting}={name} is neither a folder nor a possible name on the hub. {role.remedy}"
+        ) from error
     except Exception as error:
         raise ModelUnavailable(
             f"The model {name} at revision {revision} was not found. Tried: a folder of that name, the local Hugging"
             f" Face cache (HF_HOME), and the hub, which answered: {first_line(error).removeprefix('Got: ')}."
-            " Set MODEL to a folder that holds the model, HF_HOME to a cache that does, MODEL_REVISION to a revision"
-            " that exists, HF_TOKEN for a private model, or HF_ENDPOINT for a mirror."
+            f" Set {role.setting} to a folder that holds the model, HF_HOME to a cache that does,"
+            f" {role.revision_setting} to a revision that exists, HF_TOKEN for a private model, or HF_ENDPOINT for a"
+            " mirror."
         ) from error
-    return folder
 
 
 def _snapshot(name: str, revision: str, within: str, patterns: Sequence[str], *, download: bool) -> Path:
@@ -222,8 +272,8 @@ def _snapshot(name: str, revision: str, within: str, patterns: Sequence[str], *,
         return Path(fetch())
 
 
-def _hash_of(path: Path) -> str:
-    """By content; of JSON by what it says, not how it is laid out."""
+def hash_model_file(path: Path) -> str:
+    """Of a file that is part of a model: by content; of JSON by what it says, not how it is laid out."""
     status = path.stat()
     return _read_hash_of(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 

@@ -45,6 +45,11 @@ class DualEncoder:
         """As `Embedder.encode_images`."""
         return self._in_passes(images, self.prepare.images, self._towers.encode_images)
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """As `Embedder.count_tokens`. Where the model has no mask, it reads the padding too."""
+        inputs = self.prepare.texts(texts)
+        return int(inputs["attention_mask"].sum() if "attention_mask" in inputs else inputs["input_ids"].size)
+
     @property
     def read_picture(self) -> ReadPicture:
         """As `Embedder.read_picture`."""

@@ -15,6 +15,9 @@ from app.settings import ModelSettings
 NETWORK: Final = {"torch": "PyTorch", "transformers": "transformers"}
 """Packages that run a model as its makers published it, and their names in messages."""
 
+GENERATION: Final = NETWORK | {"diffusers": "diffusers", "accelerate": "Accelerate"}
+"""Packages of the extra `generation`, which run pipelines that draw pictures, and their names in messages."""
+
 FITTING: Final = {"nncf": "NNCF"}
 """The package that fits 8-bit arithmetic, and its name in messages."""
 
@@ -25,14 +28,14 @@ class PackageMissing(ModelUnavailable):
 
 def is_installed(packages: dict[str, str]) -> bool:
     """Whether all of them are."""
-    return not _missing(packages)
+    return not missing(packages)
 
 
 def require(packages: dict[str, str], what: str, otherwise: str) -> None:
     """Raise PackageMissing when one is not installed: `what` needs it, and `otherwise` is a setting without it."""
-    if missing := _missing(packages):
+    if lacking := missing(packages):
         raise PackageMissing(
-            f"{what} needs {' and '.join(missing)}, not installed here. Install with `pip install"
+            f"{what} needs {' and '.join(lacking)}, not installed here. Install with `pip install"
             f" 'image2search[models]'` (`make models` in a checkout), or set {otherwise}."
         )
 
@@ -70,5 +73,6 @@ def _kept(settings: ModelSettings) -> tuple[bool, bool]:
     )
 
 
-def _missing(packages: dict[str, str]) -> list[str]:
+def missing(packages: dict[str, str]) -> list[str]:
+    """The names of those that are not installed."""
     return [name for package, name in packages.items() if find_spec(package) is None]

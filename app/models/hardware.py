@@ -17,15 +17,15 @@ CPU_FACTS: Final = Path("/proc/cpuinfo")
 INT8_DOT: Final = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 
 
-def choose_device(wanted: str) -> str:
-    """`cpu` or `cuda`. `wanted` may be `auto` too: CUDA where it is present.
+def choose_device(wanted: str, setting: str = "MODEL_DEVICE") -> str:
+    """`cpu` or `cuda`. `wanted` may be `auto` too: CUDA where it is present. Messages call it `setting`.
 
     Raises ModelUnavailable when CUDA is wanted and absent.
     """
     present = wanted != "cpu" and has_cuda()
     if wanted == "cuda" and not present:
         raise ModelUnavailable(
-            f"MODEL_DEVICE=cuda, but PyTorch {version('torch')} finds no CUDA device. Set MODEL_DEVICE=cpu, or install"
+            f"{setting}=cuda, but PyTorch {version('torch')} finds no CUDA device. Set {setting}=cpu, or install"
             " a CUDA build of PyTorch and the NVIDIA driver."
         )
     return "cuda" if present else "cpu"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -146,22 +147,25 @@ def tokenizer_of(tokenizer: Any, config: Any) -> Tokenize:
 
 
 class _WholeTokenizer:
-    """Transformers' class with the padding, case and length that the model was trained with."""
+    """Transformers' class with the padding, case and length that the model was trained with. Thread-safe."""
 
     def __init__(self, tokenizer: Any, config: Any) -> None:
         self._tokenizer = tokenizer
         self.lowers = config.model_type in ("siglip", "siglip2")
         """SigLIP was trained on lower-case texts, padded to full length without mask (big_vision, `siglip` configs)."""
         self._max_length = _context_length(tokenizer, config)
+        self._one_at_a_time = Lock()
+        """Each call sets the padding and truncation of the library below."""
 
     def __call__(self, texts: Sequence[str]) -> ModelInputs:
-        tokens = self._tokenizer(
-            [clean(text, lowers=self.lowers) for text in texts],
-            padding="max_length" if self.lowers else True,
-            truncation=True,
-            max_length=self._max_length,
-            return_tensors="np",
-        )
+        with self._one_at_a_time:
+            tokens = self._tokenizer(
+                [clean(text, lowers=self.lowers) for text in texts],
+                padding="max_length" if self.lowers else True,
+                truncation=True,
+                max_length=self._max_length,
+                return_tensors="np",
+            )
         wanted = ("input_ids",) if self.lowers else tuple(tokens)
         return {name: np.ascontiguousarray(tokens[name], np.int64) for name in wanted}
 

@@ -108,12 +108,17 @@ class Preprocessor:
         return self._finish([self.shrink(image) for image in images])
 
     @property
+    def resize(self) -> Resize:
+        """The size in which the model looks at pictures, and how they are brought to it."""
+        return self._resize
+
+    @property
     def read_picture(self) -> ReadPicture:
         """Picture files to pictures that are resized for the model: all image bytes that a model sees come through it.
 
         It can be pickled, and needs no model. Raises as `decode_image`.
         """
-        return self._resize.read_picture
+        return self._resize
 
     def shrink(self, image: Image.Image) -> Image.Image:
         """As `Resize.shrink`."""

@@ -89,6 +89,8 @@ class Picture:
     """What is wrong with the file although the picture can be seen; None for an intact file."""
     facts: Facts = NO_FACTS
     """What the file says about itself, without the perceptual hash."""
+    second: Image.Image | None = None
+    """The picture in the size of a second model (`app.pictures.two_sizes`)."""
 
 
 class ReadPicture(Protocol):

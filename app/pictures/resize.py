@@ -20,7 +20,7 @@ The centre crop would drop the ends anyway."""
 
 @dataclass(frozen=True)
 class Resize:
-    """The size that an image processor asks for."""
+    """The size that an image processor asks for. Called with a file it is a `ReadPicture`."""
 
     shortest_edge: int | None
     """The new length of the shorter side, pixels; the longer side keeps its proportion."""
@@ -52,7 +52,7 @@ class Resize:
             return _shortest_edge_to(self.shortest_edge, size)
         return (self.width, self.height) if self.width and self.height else None
 
-    def read_picture(self, data: bytes, limits: Limits) -> Picture:
+    def __call__(self, data: bytes, limits: Limits, /) -> Picture:
         """The picture in a file, in the size to which the model resizes it. Raises as `decode_image`."""
         picture = decode_image(data, limits, self.needed)
         return replace(picture, image=self.shrink(picture.image))

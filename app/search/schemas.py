@@ -10,7 +10,8 @@ from app.http.addresses import Addresses
 from app.http.openapi import Schema
 from app.http.schemas import SourceInfo
 from app.ingest.fetching import Url
-from app.search.service import MAX_QUERY_CHARS, SearchAnswer
+from app.search.hybrid import Fusion
+from app.search.service import MAX_QUERY_CHARS, Mode, SearchAnswer
 from app.types import Hit
 
 MAX_FOLDER_CHARS = 1024
@@ -46,12 +47,22 @@ Count = Annotated[
 Folder = Annotated[str | None, Field(max_length=MAX_FOLDER_CHARS, description=_FOLDER)]
 
 
+MinRelevance = Annotated[
+    float,
+    Field(ge=0, le=1, description="leave out less relevant pictures; 0.5 keeps what may well fit", examples=[0.0]),
+]
+"""In a form, where numbers are texts."""
+
+JsonMinRelevance = Annotated[MinRelevance, Field(strict=True)]
+
+
 class TextSearch(Schema):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {"query": "red car in the city", "k": 3},
                 {"query": "show me nature photos"},
+                {"query": "IMG_2041", "mode": "hybrid"},
                 {"query": "a dog at the beach", "k": 10, "folder": None, "auto_folder": False},
             ]
         }
@@ -61,6 +72,17 @@ class TextSearch(Schema):
     k: Count = 5
     folder: Folder = None
     auto_folder: Annotated[bool, Field(strict=True, description="search only where the query points at")] = True
+    min_relevance: JsonMinRelevance = 0
+    mode: Annotated[
+        Mode,
+        Field(
+            description="vector: what the pictures show; words: names, folders, captions and tags; hybrid: both, with "
+            "pictures that are called like the query first"
+        ),
+    ] = "vector"
+    fusion: Annotated[
+        Fusion, Field(description="for hybrid, scores: relevance and words added up; ranks: reciprocal rank fusion")
+    ] = "scores"
 
 
 class ImageSearch(Schema):
@@ -72,6 +94,7 @@ class ImageSearch(Schema):
     k: Annotated[int, Field(ge=1, le=100, description="how many pictures, at most", examples=[3])] = 5
     folder: Annotated[str, Field(max_length=MAX_FOLDER_CHARS, description=_FOLDER, examples=[""])] = ""
     """A form has no null: clients would send it as the text "None"."""
+    min_relevance: MinRelevance = 0
 
 
 class UrlSearch(Schema):
@@ -82,6 +105,7 @@ class UrlSearch(Schema):
     url: Url
     k: Count = 5
     folder: Folder = None
+    min_relevance: JsonMinRelevance = 0
 
 
 class ImageResult(Schema):
@@ -91,6 +115,14 @@ class ImageResult(Schema):
     s3_path: Annotated[str, Field(examples=["s3://image2search/nature/sunset1.jpg"])]
     score: Annotated[float, Field(description="cosine, higher is better", examples=[0.31])]
     distance: Annotated[float, Field(description="Euclidean, lower is better, 0 to 2", examples=[1.17])]
+    relevance: Annotated[
+        float | None,
+        Field(description="0 to 1; from 0.5 on the picture may well fit; null: not known", examples=[0.86]),
+    ] = None
+    words: Annotated[
+        float | None,
+        Field(description="how well name, folder, caption and tags fit, 0 to 1; null: not searched", examples=[None]),
+    ] = None
     image_url: str
     thumbnail_url: str
     caption: str | None = None
@@ -106,6 +138,8 @@ class ImageResult(Schema):
             s3_path=hit.uri,
             score=hit.score,
             distance=hit.distance,
+            relevance=hit.relevance,
+            words=hit.words,
             image_url=addresses.image(hit),
             thumbnail_url=addresses.thumbnail(hit),
             caption=record.caption,
@@ -124,6 +158,12 @@ class SearchedFolder(Schema):
 class SearchResult(Schema):
     results: list[ImageResult]
     folder: SearchedFolder | None
+    good_match: Annotated[
+        bool | None, Field(description="false: nothing that was found fits the query; null: not known", examples=[True])
+    ] = None
+    note: Annotated[
+        str | None, Field(description="what to know of how it was searched; null: nothing", examples=[None])
+    ] = None
     next_cursor: str | None = None
     generation: str
     took_ms: float
@@ -140,4 +180,11 @@ class SearchResult(Schema):
         )
         addresses = Addresses(request)
         results = [ImageResult.of(hit, addresses) for hit in answer.hits]
-        return cls(results=results, folder=folder, generation=answer.generation, took_ms=answer.took_ms)
+        return cls(
+            results=results,
+            folder=folder,
+            good_match=answer.good_match,
+            note=answer.note,
+            generation=answer.generation,
+            took_ms=answer.took_ms,
+        )

@@ -5,6 +5,7 @@ Etags are opaque, without quotes.
 """
 
 import mimetypes
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
@@ -129,10 +130,13 @@ def content_type_of(key: str) -> str:
     return guessed if guessed.startswith("image/") and guessed != "image/svg+xml" else "application/octet-stream"
 
 
+_ILLEGAL = re.compile(r"\0|\\|/(\.\.?)?/")
+"""In a key between slashes: a character that no key has, or a part that is empty, `.` or `..`."""
+
+
 def check_key(key: str) -> str:
     """Return `key` if it is a legal object key. Raises `InvalidInput`."""
-    parts = key.split("/")
-    if not _is_text(key) or "\0" in key or "\\" in key or any(part in ("", ".", "..") for part in parts):
+    if _ILLEGAL.search(f"/{key}/") or not _is_text(key):
         raise InvalidInput(f"{key!r} is not an object key: use a relative path like 'nature/sunset.jpg', without '..'.")
     return key
 

@@ -61,6 +61,7 @@ class LocalStore:
     def __init__(self, root: Path, *, etag_cache: Path | None = None, setting: str = "STORAGE_URL") -> None:
         """`etag_cache` is the file for etags where the root may be read-only. Messages name `setting`."""
         self._root = root.absolute()
+        self._uri_before_key = f"file://{self._root.as_posix()}/"
         self._etags = EtagCache(etag_cache or self._root / STATE_FOLDER / "etags.sqlite3")
         self._setting = setting
 
@@ -143,7 +144,7 @@ class LocalStore:
         return None
 
     def uri(self, key: str) -> str:
-        return f"file://{self._root.as_posix()}/{self._check(key)}"
+        return self._uri_before_key + self._check(key)
 
     def _check(self, key: str) -> str:
         """Return `key` if an object in a folder can have it. Raises InvalidInput."""

@@ -44,7 +44,7 @@ def is_local_key(key: str) -> bool:
         check_key(key)
     except InvalidInput:
         return False
-    return not any(part.startswith(".") for part in key.split("/"))
+    return "/." not in f"/{key}"
 
 
 def info_of(key: str, status: os.stat_result, etag: str) -> ObjectInfo:

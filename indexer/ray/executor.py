@@ -10,8 +10,9 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -24,11 +25,12 @@ from app.settings import ModelSettings, StorageSettings
 from app.storage.base import ObjectInfo
 from app.storage.urls import scheme_of
 from app.types import ImageRecord, Skip
-from indexer.executor import MakeExecutor
+from indexer.executor import Described, MakeExecutor
 from indexer.progress import Progress
 from indexer.ray.workers import (
     COLUMN,
     BatchResult,
+    CaptionStage,
     Claims,
     EmbedStage,
     ObjectResult,
@@ -101,6 +103,7 @@ class RayExecutor:
         self._worker_parts = worker_parts
         self._store = parts.store
         self._model = parts.model
+        self._captioner = parts.captioner
         self._known = frozenset(content_hash for content_hash, record in known.items() if has_details(record))
         self._collector = collector
         self._started_ray = False
@@ -116,10 +119,29 @@ class RayExecutor:
         """
         import ray
 
+        if self._captioner:
+            log.info("The captioner is %s.", self._captioner.name)
         if not ray.is_initialized():
             progress.phase("starting Ray")
             start_ray(self._worker_parts.settings.storage)
             self._started_ray = True
+
+    def prepare_captions(self, progress: Progress) -> None:
+        """As `prepare`. Raises AppError."""
+        self.prepare((), progress, needs_model=False)
+
+    def caption(self, objects: Iterable[ObjectInfo]) -> Iterator[Sequence[Described]]:
+        """As `Executor.caption`; `prepare_captions` comes before."""
+        batches = _BatchResults(partial(self._caption_dataset, list(objects)))
+        try:
+            with batches:
+                for batch in batches:
+                    if batch is not None and batch.error:
+                        raise batch.error
+                    yield [Described(each.outcome, each.said) for each in batch.objects] if batch else ()
+        finally:
+            if self._started_ray and batches.ended:
+                stop_ray()
 
     def run(self, objects: Sequence[ObjectInfo], stop: Stop) -> None:
         """As `Executor.run`; `prepare` comes before."""
@@ -145,21 +167,57 @@ class RayExecutor:
         settings = self._worker_parts.settings
         cpus = int(sum(node.get("CPU", 0) for node in _resources()))
         make_claims = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Claims)
-        claims = make_claims.remote(self._known, MAX_ATTEMPTS)
+        claims = make_claims.remote(self._known, MAX_ATTEMPTS, self._settled(objects))
         block_size = min(settings.index.batch_size, math.ceil(len(objects) / (BLOCKS_PER_CPU * cpus)))
         items = [{COLUMN: item} for item in pack(objects)[COLUMN]]
         return (
             ray.data.from_items(items, override_num_blocks=math.ceil(len(items) / block_size))
             .map_batches(
-                ReadStage(self._worker_parts, read_picture, partial(_claim, claims)),
+                ReadStage(
+                    self._worker_parts,
+                    read_picture,
+                    partial(_claim, claims),
+                    self._captioner.resize if self._captioner else None,
+                ),
                 batch_size=min(MAX_READ_BATCH, block_size),  # a larger one would merge blocks first
                 num_cpus=1,
                 memory=READ_MEMORY,
             )
             .map_batches(
                 EmbedStage,
-                fn_constructor_args=(self._worker_parts, partial(_begin, claims)),
+                fn_constructor_args=(self._worker_parts, partial(_begin, claims), partial(_wants_captions, claims)),
                 batch_size=settings.index.batch_size,
+                **embedding_pool(_resources(), settings.model),
+            )
+        )
+
+    def _settled(self, objects: Sequence[ObjectInfo]) -> dict[str, str]:
+        """As `Claims` takes it: pictures whose captions are a person's, or this captioner's already."""
+        return self._collector.settled(objects, self._captioner.name) if self._captioner else {}
+
+    def _caption_dataset(self, objects: Sequence[ObjectInfo]) -> "Dataset":
+        import ray
+
+        assert self._captioner is not None
+        settings = self._worker_parts.settings
+        without = settings.model_copy(update={"index": settings.index.model_copy(update={"thumbnails": False})})
+        parts = replace(self._worker_parts, settings=without)
+        make_claims = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Claims)
+        claims = make_claims.remote(frozenset(), MAX_ATTEMPTS)
+        size = settings.caption.batch_size
+        items = [{COLUMN: item} for item in pack(objects)[COLUMN]]
+        return (
+            ray.data.from_items(items, override_num_blocks=math.ceil(len(items) / size))
+            .map_batches(
+                ReadStage(parts, self._captioner.resize, _all_claimed),
+                batch_size=min(MAX_READ_BATCH, size),
+                num_cpus=1,
+                memory=READ_MEMORY,
+            )
+            .map_batches(
+                CaptionStage,
+                fn_constructor_args=(parts, partial(_begin, claims)),
+                batch_size=size,
                 **embedding_pool(_resources(), settings.model),
             )
         )
@@ -188,7 +246,7 @@ class RayExecutor:
             self._collector.add_unindexed(outcome)
         elif result.vector is not None:
             same = [outcome, *self._waiting.pop(result.content_hash, [])]
-            self._collector.add_embedded(same, result.size, result.vector)
+            self._collector.add_embedded(same, result.size, result.vector, result.said)
         elif result.content_hash in self._known:
             self._collector.copy_indexed(outcome)
         elif not self._collector.copy_embedded(outcome):
@@ -280,6 +338,17 @@ def _claim(claims: Any, contents: Sequence[tuple[str, str]]) -> list[bool]:
 
     claimed: list[bool] = ray.get(claims.claim.remote(contents))
     return claimed
+
+
+def _all_claimed(contents: Sequence[tuple[str, str]]) -> list[bool]:
+    return [True] * len(contents)
+
+
+def _wants_captions(claims: Any, contents: Sequence[tuple[str, str]]) -> list[bool]:
+    import ray
+
+    wanted: list[bool] = ray.get(claims.wants_captions.remote(contents))
+    return wanted
 
 
 def _begin(claims: Any, key: str) -> bool:

@@ -73,7 +73,7 @@ def encode_images(model: CLIPModel, pixels: torch.Tensor, keep: float = 1.0) -> 
     Li et al., "Scaling Language-Image Pre-training via Masking" (FLIP, arXiv:2212.00794).
     """
     tower = model.vision_model
-    embedded = _embed_patches(tower.embeddings, pixels)
+    embedded = embed_patches(tower.embeddings, pixels)
     hidden = tower.pre_layrnorm(_drop_patches(embedded, keep) if keep < 1 else embedded)
     return tower.post_layernorm(tower.encoder(inputs_embeds=hidden).last_hidden_state[:, 0])
 
@@ -86,7 +86,7 @@ def _drop_patches(tokens: torch.Tensor, keep: float) -> torch.Tensor:
     return tokens.gather(1, chosen[..., None].expand(-1, -1, width))
 
 
-def _embed_patches(embeddings: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+def embed_patches(embeddings: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     """`CLIPVisionEmbeddings` with its convolution as one matrix product, which trains faster on a CPU."""
     kernel = embeddings.patch_embedding.weight
     size, batch = kernel.shape[-1], pixels.shape[0]

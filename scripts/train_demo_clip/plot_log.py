@@ -20,7 +20,8 @@ def draw_curve(points: list[tuple[float, float]]) -> str:
     """An SVG of loss over thousands of images."""
     most_x, most_y = points[-1][0], max(y for _, y in points)
     path = " ".join(f"{_x(x, most_x):.1f},{_y(y, most_y):.1f}" for x, y in points)
-    marks = [_mark_y(value, most_y) for value in range(0, int(most_y) + 1, 2)]
+    step = 2 if most_y > 3 else 0.2
+    marks = [_mark_y(number * step, most_y) for number in range(int(most_y / step) + 1)]
     marks += [_mark_x(most_x * share / 4, most_x) for share in range(5)]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" '

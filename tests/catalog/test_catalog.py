@@ -51,6 +51,7 @@ def test_the_first_publication_is_a_generation_that_another_reader_loads(catalog
     assert stored_keys(store) == [
         f"_index/{generation}/image_faiss_index.bin",
         f"_index/{generation}/image_metadata.json",
+        f"_index/{generation}/image_words.bin",
         "_index/current.json",
     ]
 

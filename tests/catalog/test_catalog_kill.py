@@ -54,13 +54,13 @@ def publish_and_die(url: str, write: int, when: str, keys: list[str]) -> int | N
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(
     ("keys", "writes"),
-    [(["b/1.jpg"], 2), (["b/1.jpg", "b/2.jpg", "b/3.jpg"], 5)],
+    [(["b/1.jpg"], 2), (["b/1.jpg", "b/2.jpg", "b/3.jpg"], 7)],
     ids=["journal", "generation"],
 )
 def test_every_death_leaves_the_old_state_or_the_new_one(
     storage_url: str, when: str, keys: list[str], writes: int
 ) -> None:
-    """A journal takes two writes; a generation three and the two deletions of the one that it replaces."""
+    """A journal takes two writes; a generation four and the three deletions of the one that it replaces."""
     new = OLD | set(keys)
     states = []
     for write in range(1, writes + 2):
@@ -73,7 +73,7 @@ def test_every_death_leaves_the_old_state_or_the_new_one(
         assert code == (0 if write > writes else -signal.SIGKILL)
         states.append(keys_of(catalog.load()))
         assert keys_of(catalog.publish(adding("c/1.jpg"), MODEL)) == states[-1] | {"c/1.jpg"}
-    published_at = 2 if writes == 2 else 3
+    published_at = 2 if writes == 2 else 4
     last_old = published_at if when == "before" else published_at - 1
     assert states == [OLD] * last_old + [new] * (writes + 1 - last_old)
 
@@ -89,7 +89,7 @@ def test_publishing_goes_on_over_what_a_dead_writer_left(storage_url: str) -> No
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_every_death_of_a_folder_leaves_all_pictures(storage_url: str, when: str) -> None:
     """A fold takes the writes of a generation, and the deletions of the old one with its two journals."""
-    writes = 3 + 4
+    writes = 4 + 5
     for write in range(1, writes + 2):
         url = f"{storage_url}/{write}"
         if url.startswith("file://"):
@@ -101,7 +101,7 @@ def test_every_death_of_a_folder_leaves_all_pictures(storage_url: str, when: str
         assert publish_and_die(url, write, when, []) == (0 if write > writes else -signal.SIGKILL)
         state = catalog.load()
         assert keys_of(state) == OLD | {"b/1.jpg", "b/2.jpg", "b/3.jpg"}
-        is_folded = write > 3 if when == "before" else write >= 3
+        is_folded = write > 4 if when == "before" else write >= 4
         assert (state.pointer.generation != crowded.pointer.generation) == is_folded
         assert (catalog.fold(state) is state) == is_folded
         assert keys_of(catalog.load()) == keys_of(state)

@@ -40,6 +40,7 @@ def test_the_bucket_keeps_metadata_and_the_server_vectors(
     assert server.aliases == {ALIAS: collection}
     assert [info.key for info in store.list(layout.INDEX_PREFIX)] == [
         f"_index/{generation}/image_metadata.json",
+        f"_index/{generation}/image_words.bin",
         "_index/current.json",
     ]
 

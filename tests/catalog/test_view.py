@@ -10,7 +10,7 @@ from app.catalog.view import View
 from app.errors import ImageNotFound
 from app.storage.local import LocalStore
 from app.types import Skip, image_id_of
-from tests.support.catalogs import MODEL, adding, catalog_on, row_of, vector
+from tests.support.catalogs import MODEL, adding, catalog_on, removing, row_of, vector
 from tests.support.vector_servers import MemoryServer
 
 KEYS = ("top.jpg", "a/1.jpg", "a/b/2.jpg", "ab/3.jpg", "c/4.jpg", "c/d/5.jpg")
@@ -98,3 +98,22 @@ def test_the_nearest_of_several_vectors_at_once(snapshot) -> None:
 def test_views_of_the_same_state_and_folders_are_equal_in_state(snapshot) -> None:
     assert View(snapshot, ["a", "c"]).state == View(snapshot, ("c", "a", "a")).state
     assert View(snapshot, ["a"]).state != View(snapshot).state
+
+
+def test_a_sample_is_the_rows_with_the_smallest_ids(snapshot) -> None:
+    """It stands for the whole, is the same for every replica, and hardly changes with the library."""
+    rows = sorted(map(row_of, KEYS), key=lambda row: row % (1 << 64))
+    view = View(snapshot)
+    for count in (0, 1, 3, 6, 100):
+        assert view.sample(count).tolist() == rows[:count]
+    seen = {row_of("a/1.jpg"), row_of("a/b/2.jpg")}
+    assert View(snapshot, ["a"]).sample(100).tolist() == [row for row in rows if row in seen]
+    assert View(snapshot, []).sample(100).tolist() == []
+
+
+def test_a_sample_knows_what_came_and_went(tmp_path: Path) -> None:
+    catalog = catalog_on(LocalStore(tmp_path))
+    catalog.publish(adding(*KEYS), MODEL)
+    catalog.publish(removing("a/1.jpg"), MODEL)
+    view = View(catalog.publish(adding("a/new.jpg"), MODEL), ["a"])
+    assert set(view.sample(100).tolist()) == {row_of("a/b/2.jpg"), row_of("a/new.jpg")}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from PIL import Image
 
 from app.cli.demo import SAMPLES, demo_settings
 from app.settings import Settings, environment_of
@@ -33,7 +34,7 @@ def test_the_demo_from_nothing(first_demo: Demo) -> None:
     commands = [
         line for line in first_demo.printed.splitlines() if line.startswith("  ") and not line.startswith("  #")
     ]
-    described, shown, sent, added = [
+    described, shown, sent, added, drawn = [
         subprocess.run(
             command,
             shell=True,
@@ -49,9 +50,13 @@ def test_the_demo_from_nothing(first_demo: Demo) -> None:
     assert added[-1].endswith(" — data/demo/mine/fox-in-snow.jpg")
     mine = f"{first_demo.address}/api/v1/images/{json.loads(added[0])['image_id']}"
     assert httpx2.delete(mine, params={"permanently": True}).json()["count"] == 1
+    assert drawn == ["red-car.png"]
+    with Image.open(first_demo.folder / "red-car.png") as picture:
+        assert picture.size == (96, 96)
+        assert len(picture.getcolors(96 * 96)) > 500, "the picture is flat"
     assert (len(described), len(shown)) == (5, 3)
-    picture = re.search(r"(\S+) -k 3", commands[1])[1]
-    assert shown[0] == f"1.000 — data/demo/animals/{Path(picture).name}"
+    example = re.search(r"(\S+) -k 3", commands[1])[1]
+    assert shown[0] == f"1.000 — data/demo/animals/{Path(example).name}"
     assert [hit["object_key"] for hit in json.loads("".join(sent))["results"]] == ["vehicles/red-car-at-night.jpg"]
     assert max(map(len, sent)) < 120
 
@@ -73,7 +78,10 @@ def test_the_demo_needs_no_pytorch(first_demo: Demo) -> None:
     assert "vehicles/red-car-at-night.jpg" in found.stdout, found.stderr
 
 
-@pytest.mark.parametrize(("variable", "own"), [("STORAGE_URL", "data/demo"), ("MODEL", "demo")])
+@pytest.mark.parametrize(
+    ("variable", "own"),
+    [("STORAGE_URL", "data/demo"), ("MODEL", "demo"), ("CAPTION_MODEL", "demo"), ("GENERATION_MODEL", "demo")],
+)
 def test_the_demo_has_a_store_and_a_model_of_its_own(monkeypatch: pytest.MonkeyPatch, variable: str, own: str) -> None:
     monkeypatch.setenv(variable, "s3://of-another-project")
     assert environment_of(demo_settings(Settings()))[variable] == own

@@ -90,7 +90,7 @@ def test_pictures_come_and_go_by_the_bucket_and_over_http(service: httpx2.Client
     assert count > 10
     assert state["vector_store"]["engine"] == settings
     assert re.match("Exact|Approximate", state["vector_store"]["statement"])
-    assert [path.name for path in pictures.rglob("image_*")] == ["image_metadata.json"]
+    assert sorted(path.name for path in pictures.rglob("image_*")) == ["image_metadata.json", "image_words.bin"]
     assert LATE not in found(service, "a red car at night")
 
     (gone,) = found(service, "a police car", k=1)

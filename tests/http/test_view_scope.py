@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -13,6 +14,7 @@ from app.http.requests import view_source
 from app.main import create_app
 from app.settings import Settings
 from app.types import image_id_of
+from tests.support.captions import FakeCaptioner, lazily
 from tests.support.service import KEYS, encoded, make_parts, picture, serving
 
 SCOPE = "nature"
@@ -23,7 +25,7 @@ V2 = "/api/demo_backend_v2/image_search"
 
 @pytest.fixture(scope="module")
 def scoped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
-    parts = make_parts(tmp_path_factory.mktemp("bucket"))
+    parts = replace(make_parts(tmp_path_factory.mktemp("bucket")), captioner=lazily(FakeCaptioner()))
     snapshot = parts.catalog.load()
     assert snapshot is not None
     app = create_app(parts.settings, parts)
@@ -96,6 +98,7 @@ def test_no_route_changes_a_picture_outside(scoped: httpx2.Client) -> None:
         by_address = scoped.post(f"{images}/import", json={"urls": ["http://x/"], "folder": folder})
         assert (with_files.status_code, by_address.status_code) == (404, 404)
     assert scoped.patch(f"{images}/{outside}", json={"tags": ["x"]}).status_code == 404
+    assert scoped.post(f"{images}/{outside}/caption").status_code == 404
     assert scoped.delete(f"{images}/{outside}").status_code == 404
     by_id = scoped.post(f"{images}/deletions", json={"image_ids": [outside], "dry_run": True}).json()
     assert (by_id["total"], by_id["missing"]) == (0, [outside])

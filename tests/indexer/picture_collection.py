@@ -17,7 +17,7 @@ from app.indexing.messages import Report
 from app.models.base import Embedder
 from app.models.calibration import Calibration
 from app.models.lazy import LazyEmbedder
-from app.pictures.decoding import Picture
+from app.pictures.decoding import ReadPicture
 from app.settings import ImageSettings, IndexSettings, ModelSettings, Settings, StorageSettings
 from app.storage.base import ObjectInfo, ObjectStore, StoredObject
 from app.types import ModelIdentity, Vectors, image_id_of, row_id
@@ -25,6 +25,7 @@ from app.vectors.base import VectorServer
 from indexer.plan import Options
 from indexer.progress import Progress, SilentProgress
 from indexer.run import run_index
+from tests.support.captions import FakeCaptioner, lazily
 from tests.support.catalogs import catalog_on
 from tests.support.stores import WrappedStore
 
@@ -59,8 +60,9 @@ class CountingEmbedder:
         self.batches.append(len(images))
         return self._inner.encode_images(images)
 
-    def read_picture(self, data: bytes, limits: ImageSettings) -> Picture:
-        return self._inner.read_picture(data, limits)
+    @property
+    def read_picture(self) -> ReadPicture:
+        return self._inner.read_picture
 
 
 class CountedStop:
@@ -133,6 +135,7 @@ class Collection:
     """What it could have been fitted to, the last time."""
     server: VectorServer | None = None
     """Where the vectors are kept; None for the store."""
+    captioner: FakeCaptioner | None = None
 
     def put(self, key: str, seed: int) -> None:
         self.store.put(key, png(seed))
@@ -156,7 +159,8 @@ class Collection:
         model = LazyEmbedder(
             lambda: self.embedder.identity.fingerprint, self._load, lambda: self.embedder.identity.name
         )
-        return Parts(self.settings, used, self.catalog(used), model, used)
+        captioner = lazily(self.captioner) if self.captioner else None
+        return Parts(self.settings, used, self.catalog(used), model, used, captioner=captioner)
 
     def catalog(self, store: ObjectStore | None = None) -> Catalog:
         return catalog_on(store or self.store, self.settings.index, vectors=self.settings.vector, server=self.server)

@@ -3,11 +3,13 @@
 import itertools
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 
+from app import bootstrap
 from app.catalog.catalog import Catalog
 from app.catalog.changes import Changes
 from app.catalog.layout import POINTER_KEY
@@ -17,6 +19,8 @@ from app.errors import (
     ShrinkRefused,
     StorageUnavailable,
 )
+from app.models.bank import find_bank
+from app.settings import ModelSettings, SearchSettings
 from app.storage.base import ObjectStore, StoredObject
 from app.types import Skip, image_id_of
 from indexer import publication
@@ -404,3 +408,40 @@ def test_a_fold_that_fails_is_a_warning(
     crowded.run()
     assert crowded.snapshot().pointer.journals == ()
     assert crowded.indexed() == KEYS
+
+
+@pytest.fixture
+def judging(collection: Collection, tmp_path: Path) -> Collection:
+    """A collection whose searches say how relevant pictures are."""
+    groups = {"search": SearchSettings(relevance=True), "model": ModelSettings(cache=tmp_path / "models")}
+    return replace(
+        collection, embedder=CountingEmbedder(FakeEmbedder()), settings=some_settings().model_copy(update=groups)
+    )
+
+
+def test_a_small_run_does_not_embed_the_bank(judging: Collection) -> None:
+    judging.put("1.png", 1)
+    judging.run()
+    (record,) = judging.snapshot().records.values()
+    assert record.bank_near is None
+
+
+def test_every_row_says_how_near_it_is_to_the_bank(judging: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the first run, of a journal, and copies of a picture; also where the run has no model to load."""
+    monkeypatch.setattr(bootstrap, "WORTH_A_BANK", 3)
+    for seed in range(3):
+        judging.put(f"{seed}.png", seed)
+    judging.run()
+    judging.put("copy.png", 1)
+    judging.run()
+    assert judging.loaded == 0
+    judging.put("new.png", 9)
+    judging.run()
+    snapshot = judging.snapshot()
+    bank = find_bank(judging.settings.model.cache, judging.embedder.identity.fingerprint)
+    assert bank is not None
+    assert len(snapshot.records) == 5
+    assert snapshot.pointer.journal
+    for row, record in snapshot.records.items():
+        expected = bank.measure(snapshot.vectors.get([row]))[0]
+        assert (record.bank_mean, record.bank_near) == pytest.approx(expected, abs=1e-4)

@@ -26,7 +26,7 @@ def test_a_message_is_one_line_of_json_that_reads_back(message: Message, content
 
 def test_a_report_from_a_newer_or_an_older_indexer_is_understood() -> None:
     skipped = {"key": "b.png", "reason": "It is no picture.", "since": 5}
-    line = json.dumps({"report": {"added": 3, "captioned": 2, "skipped": [skipped]}}).encode()
+    line = json.dumps({"report": {"added": 3, "invented": 2, "skipped": [skipped]}}).encode()
     assert parse_line(line) == Report(added=3, skipped=(Unindexed("b.png", "It is no picture."),))
 
 

@@ -40,7 +40,7 @@ def test_answers_the_k_nearest_best_first(client: httpx2.Client) -> None:
     scores = [result["score"] for result in answer["results"]]
     assert len(scores) == 4
     assert scores == sorted(scores, reverse=True)
-    assert set(answer) == {"results", "folder", "next_cursor", "generation", "took_ms"}
+    assert set(answer) == {"results", "folder", "good_match", "note", "next_cursor", "generation", "took_ms"}
     assert answer["next_cursor"] is None
     assert answer["folder"] is None
     assert answer["took_ms"] > 0
@@ -49,8 +49,8 @@ def test_answers_the_k_nearest_best_first(client: httpx2.Client) -> None:
 def test_a_result_says_all_of_the_picture(client: httpx2.Client, parts: Parts) -> None:
     (result,) = text(client, "dog", k=1, folder="vehicles")["results"]
     assert set(result) == {
-        "image_id", "object_key", "folder", "s3_path", "score", "distance", "image_url", "thumbnail_url", "caption",
-        "source",
+        "image_id", "object_key", "folder", "s3_path", "score", "distance", "relevance", "words", "image_url",
+        "thumbnail_url", "caption", "source",
     }  # fmt: skip
     assert result["image_id"] == image_id_of("vehicles/car1.jpg")
     assert result["folder"] == "vehicles"
@@ -374,3 +374,40 @@ def test_addresses_that_give_no_query(
     refused = fetching.post(URL, json=body)
     assert refused.status_code == status, refused.text
     assert refused.json()["type"].rpartition(":")[2] == kind
+
+
+def test_relevance_can_only_be_asked_for_where_it_is_known(client: httpx2.Client) -> None:
+    """The service of these tests has SEARCH_RELEVANCE=false."""
+    assert text(client, "dog")["good_match"] is None
+    form = {"data": {"min_relevance": "0.5"}, "files": {"file": encoded(picture("top.png"))}}
+    for refused in (
+        client.post("/api/v1/search/text", json={"query": "dog", "min_relevance": 0.5}),
+        client.post("/api/v1/search/image", **form),
+    ):
+        assert refused.status_code == 501
+        assert "SEARCH_RELEVANCE" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, "much"])
+def test_a_relevance_lies_between_0_and_1(client: httpx2.Client, value: object) -> None:
+    assert client.post("/api/v1/search/text", json={"query": "dog", "min_relevance": value}).status_code == 422
+
+
+def test_words_find_pictures_by_their_names(client: httpx2.Client) -> None:
+    first, *others = text(client, "car1", mode="words", k=5)["results"]
+    assert first["object_key"] == "vehicles/car1.jpg"
+    assert first["words"] > max(other["words"] for other in others), "others have only the 1"
+    assert -1 <= first["score"] <= 1
+    assert keys_of(text(client, "nothing is called so", mode="words")) == []
+
+
+@pytest.mark.parametrize("fusion", ["scores", "ranks"])
+def test_an_exact_name_comes_first_in_hybrid(client: httpx2.Client, fusion: str) -> None:
+    answer = text(client, "car1", mode="hybrid", fusion=fusion, k=4)
+    assert keys_of(answer)[0] == "vehicles/car1.jpg"
+    assert len(answer["results"]) == 4, "the vectors find the others"
+    assert answer["note"] is None
+
+
+def test_a_mode_that_there_is_not_is_refused(client: httpx2.Client) -> None:
+    assert client.post(TEXT, json={"query": "dog", "mode": "keywords"}).status_code == 422

@@ -16,6 +16,7 @@ from app.settings import IndexSettings, VectorSettings
 from app.storage.base import ObjectStore
 from app.types import ImageRecord, ModelIdentity, Vectors, hash_content, image_id_of, row_id
 from app.vectors.base import VectorServer
+from app.words.analysis import Document
 
 DIMENSION = 8
 MODEL = ModelIdentity("test/model", "f00d" * 8, DIMENSION, "fp32", "torch-cpu")
@@ -88,4 +89,5 @@ def view_of(records: Iterable[ImageRecord], folders: Collection[str] = EVERYWHER
     """A view of these pictures, without their vectors."""
     snapshot = empty_snapshot(Pointer("00000001-0", "token", MODEL, 0, 0, 0.0, ()))
     listed = snapshot.records.changed({row_id(item.image_id): item for item in records}, set())
-    return View(replace(snapshot, records=listed), folders)
+    documents = {row: Document(item.object_key, item.caption, item.tags) for row, item in listed.items()}
+    return View(replace(snapshot, records=listed, words=snapshot.words.changed(documents, ())), folders)

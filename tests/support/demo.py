@@ -4,11 +4,13 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.support.processes import unmeasured
@@ -32,13 +34,25 @@ def first_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("demo")
     (folder / ".env").write_text("STORAGE_URL=s3://of-another-project\nMODEL=openai/clip-vit-base-patch32\n")
     with demo(folder) as running:
+        wait_for_relevance(running.address)
         yield running
 
 
 def demo_environment() -> dict[str, str]:
     """The environment of a fresh checkout's `make demo`."""
     kept = {name: value for name, value in unmeasured().items() if name not in ("STORAGE_URL", "MODEL")}
-    return {**kept, "PYTHONPATH": str(WITHOUT_MODELS), "PYTHONUNBUFFERED": "1"}
+    return {**kept, "SEARCH_RELEVANCE": "true", "PYTHONPATH": str(WITHOUT_MODELS), "PYTHONUNBUFFERED": "1"}
+
+
+def wait_for_relevance(address: str) -> None:
+    """A service answers without it for its first moments."""
+    until = time.monotonic() + 120
+    while True:
+        found = httpx2.post(f"{address}/api/v1/search/text", json={"query": "a red car at night", "k": 1}).json()
+        if found["results"][0]["relevance"] is not None:
+            return
+        assert time.monotonic() < until, "the answers say no relevance"
+        time.sleep(0.2)
 
 
 @contextmanager

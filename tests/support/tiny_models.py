@@ -69,7 +69,7 @@ def build_tiny_clip(folder: Path, seed: int) -> Path:
         text_config=text.to_dict(), vision_config=CLIPVisionConfig(**VISION).to_dict(), projection_dim=DIMENSION
     )
     processor = CLIPImageProcessorPil(size={"shortest_edge": IMAGE_SIZE}, crop_size=_square())
-    return _save(folder, _seeded(CLIPModel, config, seed), tokenizer, processor)
+    return save(folder, seeded(CLIPModel, config, seed), tokenizer, processor)
 
 
 @built_once
@@ -77,11 +77,11 @@ def build_tiny_siglip(folder: Path, seed: int) -> Path:
     """A SigLIP, which squashes pictures to a square and pads text to its full context without a mask."""
     from transformers import SiglipConfig, SiglipImageProcessorPil, SiglipModel, SiglipTextConfig
 
-    tokenizer = _wordpiece_tokenizer(context=16)
+    tokenizer = wordpiece_tokenizer(context=16)
     text = _siglip_text(len(tokenizer))
     config = SiglipConfig(text_config=SiglipTextConfig(**text), vision_config=VISION)
     processor = SiglipImageProcessorPil(size=_square())
-    return _save(folder, _seeded(SiglipModel, config, seed), tokenizer, processor)
+    return save(folder, seeded(SiglipModel, config, seed), tokenizer, processor)
 
 
 @built_once
@@ -95,7 +95,7 @@ def build_tiny_siglip2(folder: Path, seed: int) -> Path:
         text_config=Siglip2TextConfig(**text), vision_config=TOWER | {"num_patches": 16, "patch_size": 8}
     )
     processor = Siglip2ImageProcessorPil(patch_size=8, max_num_patches=16)
-    return _save(folder, _seeded(Siglip2Model, config, seed), tokenizer, processor)
+    return save(folder, seeded(Siglip2Model, config, seed), tokenizer, processor)
 
 
 @built_once
@@ -109,11 +109,11 @@ def build_tiny_vision_text(folder: Path, seed: int) -> Path:
         ViTConfig,
     )
 
-    tokenizer = _wordpiece_tokenizer(context=24)
+    tokenizer = wordpiece_tokenizer(context=24)
     text = BertConfig(**TOWER, vocab_size=len(tokenizer), max_position_embeddings=24)
     config = VisionTextDualEncoderConfig.from_vision_text_configs(ViTConfig(**VISION), text, projection_dim=DIMENSION)
     processor = CLIPImageProcessorPil(size={"shortest_edge": 40}, crop_size=_square(), resample=2)
-    return _save(folder, _seeded(VisionTextDualEncoderModel, config, seed), tokenizer, processor)
+    return save(folder, seeded(VisionTextDualEncoderModel, config, seed), tokenizer, processor)
 
 
 @built_once
@@ -124,7 +124,7 @@ def build_tiny_tipsv2(folder: Path, seed: int) -> Path:
     tokenizer = _gemma_tokenizer(context=16)
     text = TOWER | {"vocab_size": len(tokenizer), "max_position_embeddings": 16}
     vision = {name: size for name, size in VISION.items() if name != "intermediate_size"}
-    _seeded(Tipsv2Model, Tipsv2Config(text_config=text, vision_config=vision), seed).save_pretrained(folder)
+    seeded(Tipsv2Model, Tipsv2Config(text_config=text, vision_config=vision), seed).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     settings = {"image_processor_type": "Tipsv2ImageProcessor", "size": _square()}
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
@@ -136,7 +136,7 @@ def build_tiny_flava(folder: Path, seed: int) -> Path:
     """A FLAVA, which makes a vector of each token."""
     from transformers import CLIPImageProcessorPil, FlavaConfig, FlavaModel
 
-    tokenizer = _wordpiece_tokenizer(context=24)
+    tokenizer = wordpiece_tokenizer(context=24)
     text = TOWER | {"vocab_size": len(tokenizer), "max_position_embeddings": 24}
     books = {"hidden_size": 8, "num_groups": 1, "vocab_size": 16}
     config = FlavaConfig(
@@ -144,7 +144,7 @@ def build_tiny_flava(folder: Path, seed: int) -> Path:
         hidden_size=32, projection_dim=DIMENSION,
     )  # fmt: skip
     processor = CLIPImageProcessorPil(size={"shortest_edge": IMAGE_SIZE}, crop_size=_square())
-    return _save(folder, _seeded(FlavaModel, config, seed), tokenizer, processor)
+    return save(folder, seeded(FlavaModel, config, seed), tokenizer, processor)
 
 
 @built_once
@@ -152,7 +152,7 @@ def build_tiny_blip2(folder: Path, seed: int) -> Path:
     """A BLIP-2, which makes no vector of a text."""
     from transformers import Blip2Config, Blip2Model, CLIPImageProcessorPil
 
-    tokenizer = _wordpiece_tokenizer(context=24)
+    tokenizer = wordpiece_tokenizer(context=24)
     size = {"vocab_size": len(tokenizer), "max_position_embeddings": 24}
     language = {
         "model_type": "opt",
@@ -167,7 +167,7 @@ def build_tiny_blip2(folder: Path, seed: int) -> Path:
         image_text_hidden_size=DIMENSION,
     )  # fmt: skip
     processor = CLIPImageProcessorPil(size={"shortest_edge": IMAGE_SIZE}, crop_size=_square())
-    return _save(folder, _seeded(Blip2Model, config, seed), tokenizer, processor)
+    return save(folder, seeded(Blip2Model, config, seed), tokenizer, processor)
 
 
 @pytest.fixture(scope="session")
@@ -195,7 +195,7 @@ def tiny_vision_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny_vision_text(tmp_path_factory.mktemp("models") / "tiny-vision-text")
 
 
-def _seeded(model_class: Any, config: Any, seed: int) -> Any:
+def seeded(model_class: Any, config: Any, seed: int) -> Any:
     """Weights drawn wider than at the start of a training, so that different inputs lie clearly apart."""
     import torch
 
@@ -209,7 +209,7 @@ def _seeded(model_class: Any, config: Any, seed: int) -> Any:
     return model.eval()
 
 
-def _save(folder: Path, model: Any, tokenizer: Any, processor: Any) -> Path:
+def save(folder: Path, model: Any, tokenizer: Any, processor: Any) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     processor.save_pretrained(folder)
@@ -266,7 +266,7 @@ def _bpe(symbols: Sequence[str], words: Sequence[Sequence[str]]) -> tuple[dict[s
     return vocab, list(merges)
 
 
-def _wordpiece_tokenizer(context: int) -> "PreTrainedTokenizerFast":
+def wordpiece_tokenizer(context: int) -> "PreTrainedTokenizerFast":
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 

@@ -41,18 +41,24 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 def middleware(
-    images: ImageSettings, server: ServerSettings, max_form_bytes: Mapping[str, int] = MappingProxyType({})
+    images: ImageSettings,
+    server: ServerSettings,
+    *,
+    max_form_bytes: Mapping[str, int] = MappingProxyType({}),
+    max_json_bytes: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Middleware]:
     """Request id, access log, public address, CORS, answers to bugs, allowed hosts, limits of the body, compression.
 
-    `max_form_bytes`: for paths whose forms may be larger than one picture.
+    `max_form_bytes`: for paths whose forms may be larger than one picture. `max_json_bytes`: for paths whose other
+    bodies may be larger than usual.
     """
     usual_form_bytes = images.max_bytes + FORM_OVERHEAD_BYTES
 
     def limit_for(scope: Scope) -> int:
+        path = scope["path"].removeprefix(scope["root_path"])
         if Headers(scope=scope).get("content-type", "").lower().startswith("multipart/"):
-            return max_form_bytes.get(scope["path"].removeprefix(scope["root_path"]), usual_form_bytes)
-        return MAX_JSON_BYTES
+            return max_form_bytes.get(path, usual_form_bytes)
+        return max_json_bytes.get(path, MAX_JSON_BYTES)
 
     return [
         Middleware(CorrelationIdMiddleware, validator=lambda offered: bool(_SAFE_ID.fullmatch(offered))),

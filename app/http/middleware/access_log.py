@@ -22,6 +22,7 @@ def configure_logging(level: str) -> None:
     handler.addFilter(_add_request_id)
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line shows them
     logging.getLogger("app").setLevel(level.upper())
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
     for name in ("python_multipart", "asgi_correlation_id"):  # the client is told what is wrong with its request

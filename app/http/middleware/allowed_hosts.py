@@ -7,6 +7,7 @@ An IP address as Host is safe: no other site has it as its name.
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.requests import Request
@@ -41,6 +42,7 @@ class AllowedHostsMiddleware:
         return name in self._names or name.endswith(self._endings) or _is_address(name.strip("[]"))
 
 
+@lru_cache(maxsize=64)
 def _is_address(name: str) -> bool:
     try:
         ip_address(name)

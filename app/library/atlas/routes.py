@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.http.files import SAFE_HEADERS
 from app.http.openapi import problems
 from app.http.requests import NOT_MODIFIED, ViewSource, not_modified
 from app.library.atlas.layout import AtlasLayout
 from app.library.atlas.schemas import EXAMPLE, AtlasInfo, to_json
 from app.library.atlas.service import Atlas, Cell
-from app.library.routes import FOR_GOOD, SAFE_HEADERS, SHORTLY
+from app.library.routes import FOR_GOOD, SHORTLY
 
 
 async def _atlas(request: Request) -> Atlas:

@@ -28,6 +28,7 @@ from app.errors import (
     StorageUnavailable,
 )
 from app.ingest.reading import Content, facts_of_picture, make_record
+from app.library.editing.captioning import Captioning
 from app.library.editing.edits import Edit, Edits
 from app.library.editing.keys import checked_folder, checked_name, numbered
 from app.pictures.formats import recognise
@@ -77,11 +78,16 @@ class Adding:
         keep_location: bool,
         current_view: Callable[[], View | None],
         is_excluded: Callable[[str], bool],
+        captioning: Captioning,
+        measured: Callable[[ImageRecord, Vectors], ImageRecord],
     ) -> None:
         """`workers` wait for the store; `keep_location` as METADATA_GPS.
 
-        `is_excluded` are keys and folders that are never indexed.
+        `is_excluded` are keys and folders that are never indexed. `captioning` describes pictures that come without a
+        caption. `measured` notes in a record what searches need to know of its vector.
         """
+        self._captioning = captioning
+        self._measured = measured
         self._store = store
         self._encoder = encoder
         self._edits = edits
@@ -111,17 +117,18 @@ class Adding:
         if present := await self._workers.run(self._present, content_hash, folder):
             return Added(present, is_new=False)
         picture, vector = await self._encoder.read(PictureFile(new.data))
+        caption = None if new.caption else await self._captioning.describe_new(new.data)
         info, is_ours = await self._workers.run(self._store_as, numbered(folder, name), new.data, content_hash)
         facts = await self._workers.run(partial(facts_of_picture, picture, keep_location=self._keep_location))
         content = Content(info, info.etag, len(new.data), content_hash, picture, picture.flaw)
         record = replace(
-            make_record(content, picture.width, picture.height, facts, time.time()),
+            self._measured(make_record(content, picture.width, picture.height, facts, time.time()), vector),
             caption=new.caption,
             caption_by=PERSON if new.caption else None,
             tags=new.tags,
             source=new.source,
         )
-        return await self._publish(record, vector, is_ours=is_ours)
+        return await self._publish(caption.on(record) if caption else record, vector, is_ours=is_ours)
 
     def check_folder(self, folder: str, seen: View | None) -> str:
         """The folder as it is stored. Raises InvalidInput where no picture may lie, FolderNotFound as in `add`."""

@@ -23,9 +23,18 @@ from app.http.requests import (
 )
 from app.ingest.fetching import Fetcher
 from app.library.editing.adding import Adding, NewPicture
+from app.library.editing.captioning import Captioning
 from app.library.editing.curating import Curating, checked_caption, checked_tags
 from app.library.editing.deleting import Deleting, DeletionState, Selection
-from app.library.editing.schemas import AddFile, AddUrl, DeletePictures, DeletionInfo, Description, RestoredInfo
+from app.library.editing.schemas import (
+    AddFile,
+    AddUrl,
+    CaptionRequest,
+    DeletePictures,
+    DeletionInfo,
+    Description,
+    RestoredInfo,
+)
 from app.library.routes import Pictures
 from app.library.schemas import ImageInfo
 from app.types import Source
@@ -41,12 +50,17 @@ async def _curating(request: Request) -> Curating:
     return cast(Curating, request.state.curating)
 
 
+async def _captioning(request: Request) -> Captioning:
+    return cast(Captioning, request.state.captioning)
+
+
 async def _deleting(request: Request) -> Deleting:
     return cast(Deleting, request.state.deleting)
 
 
 Adds = Annotated[Adding, Depends(_adding)]
 Curates = Annotated[Curating, Depends(_curating)]
+Captions = Annotated[Captioning, Depends(_captioning)]
 Deletes = Annotated[Deleting, Depends(_deleting)]
 
 
@@ -107,6 +121,26 @@ async def describe(
 ) -> ImageInfo:
     """Set caption and tags. What you write stays: no model replaces it."""
     record = await curating.describe(image_id, body.words(), view())
+    return ImageInfo.of(await library.locate(record), Addresses(request))
+
+
+@router.post(
+    "/{image_id}/caption",
+    dependencies=[Depends(may_change_library), Depends(takes_json_or_nothing), Depends(takes_no_parameters)],
+    responses=problems(400, 403, 404, 409, 413, 415, 422, 501, 503),
+)
+async def write_caption(
+    image_id: str,
+    request: Request,
+    *,
+    captioning: Captions,
+    library: Pictures,
+    view: ViewSource,
+    body: CaptionRequest | None = None,
+) -> ImageInfo:
+    """Let the captioner describe a picture now. What a person wrote stays, unless `replace` is sent."""
+    options = body or CaptionRequest()
+    record = await captioning.write(image_id, view(), replace_words=options.replace)
     return ImageInfo.of(await library.locate(record), Addresses(request))
 
 

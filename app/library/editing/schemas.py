@@ -68,6 +68,14 @@ class Description(Schema):
         )
 
 
+class CaptionRequest(Schema):
+    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"replace": True}]})
+
+    replace: Annotated[
+        bool, Field(strict=True, description="also where a person has written or deleted the caption; 409 otherwise")
+    ] = False
+
+
 class SelectedPictures(Schema):
     """Pictures by their ids, or all that fit the filters; with a query the ones that fit it best."""
 

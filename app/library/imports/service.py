@@ -22,7 +22,7 @@ from tenacity.wait import wait_exception
 from app.catalog.view import View
 from app.encoder.workers import Workers
 from app.errors import AppError, FetchFailed, ImageTooLarge, InvalidInput, JobNotFound, Overloaded, Unavailable
-from app.http.problems import kind_of
+from app.http.problems import reason_of
 from app.ingest.fetching import Fetcher
 from app.ingest.web.provider import Provider
 from app.library.editing.adding import Added, Adding, NewPicture
@@ -371,11 +371,6 @@ def _wait_s(error: BaseException) -> float:
             return seconds
         case _:
             return -1
-
-
-def reason_of(error: AppError) -> str:
-    """What a client may know of an error."""
-    return kind_of(error).detail or str(error)
 
 
 def _new_import(origins: Sequence[Origin] | WebQuery, folder: str) -> Import:

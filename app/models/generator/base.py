@@ -6,8 +6,11 @@ from typing import Protocol
 
 from PIL import Image
 
-Preview = Callable[[], Image.Image]
-"""Draws the picture as it is after this step; takes a moment, so call it only when someone looks."""
+Preview = Callable[[], Image.Image | None]
+"""Draws the picture as it is after this step, small; takes a moment, so call it only when someone looks.
+
+None where this pipeline's latents can't be drawn.
+"""
 
 OnStep = Callable[[int, int, Preview], None]
 """Called after each step with its number from 1, the number of all steps, and a preview. What it raises ends the
@@ -49,6 +52,7 @@ class Abilities:
     scheduler: str
     schedulers: tuple[str, ...]
     """Names by which requests choose one: `ddim`, `euler`, `dpm++`, ..."""
+    max_steps: int = 1000
     takes_negative_prompts: bool = True
     takes_pictures: bool = True
     """Whether a drawing can begin from a picture."""

@@ -11,7 +11,7 @@ import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from app.models import artifacts
 from app.models.checkpoint import CONVERTED, Checkpoint
@@ -32,15 +32,34 @@ class Converted:
     prepare: InputPreparer
 
 
-class Converter:
-    """Finds a converted model in the cache or in its own folder, or converts it."""
+class Write(Protocol):
+    """Converts a model."""
 
-    def __init__(self, checkpoint: Checkpoint, source: SourceModel) -> None:
-        self._source, self._fingerprint = source, checkpoint.fingerprint()
+    def __call__(self, folder: Path, *, half: bool = False) -> None:
+        """Write its converted form into the folder, with weights in `half` precision if asked.
+
+        Raises NotConvertible, ModelUnavailable, OSError.
+        """
+        ...
+
+
+class Forms:
+    """Where a model lies converted: in its own folder, or in the cache of this machine."""
+
+    def __init__(self, checkpoint: Checkpoint, write: Write) -> None:
+        self._write, self._fingerprint = write, checkpoint.fingerprint()
         self._shipped = checkpoint.folder / CONVERTED
 
-    def find_or_convert(self, cache: Path) -> Converted:
-        """The model in the cache, put there if it was not. Raises NotConvertible, ModelUnavailable, OSError."""
+    def find(self, cache: Path) -> Path | None:
+        """The folder of an intact form, in the cache or in the model's own folder. Converts and writes nothing."""
+        for folder, made_by in ((self._folder(cache), self._made_by()), (self._shipped, self._shipped_by())):
+            manifest = artifacts.find(folder, made_by)
+            if manifest is not None and "problem" not in manifest:
+                return folder
+        return None
+
+    def find_or_make(self, cache: Path) -> Path:
+        """The folder in the cache, filled if it was not. Raises NotConvertible, ModelUnavailable, OSError."""
         folder = self._folder(cache)
         manifest = artifacts.find(folder, self._made_by())
         if manifest is None:
@@ -51,24 +70,14 @@ class Converter:
             manifest = artifacts.make(folder, self._made_by(), fill)
         if problem := manifest.get("problem"):
             raise NotConvertible(problem)
-        return Converted(folder, InputPreparer.load(folder) or self._source.prepare)
-
-    def find_preparer(self, cache: Path) -> InputPreparer:
-        """What makes the model's inputs: stored with the converted model, else transformers'. Raises ModelUnavailable.
-
-        Converts and writes nothing.
-        """
-        for folder, made_by in ((self._folder(cache), self._made_by()), (self._shipped, self._shipped_by())):
-            if artifacts.find(folder, made_by) and (found := InputPreparer.load(folder)):
-                return found
-        return self._source.prepare
+        return folder
 
     def ship(self) -> Path:
         """Convert the model into its own folder, with the weights in half precision. Returns the folder inside.
 
         Raises NotConvertible, ModelUnavailable, OSError.
         """
-        artifacts.make(self._shipped, self._made_by(), partial(self._write, half=True))
+        artifacts.make(self._shipped, self._made_by(), self._fill_half)
         return self._shipped
 
     def _folder(self, cache: Path) -> Path:
@@ -81,23 +90,52 @@ class Converter:
         """Any version of OpenVINO reads a model that an older one has written."""
         return {"format": FORMAT, "fingerprint": self._fingerprint}
 
+    def _fill_half(self, folder: Path) -> dict[str, Any]:
+        self._write(folder, half=True)
+        return {}
+
     def _convert(self, folder: Path) -> dict[str, Any]:
         """Write the model. When it can't be converted, keep only the reason, so that no later start tries again."""
         logger.info("converting the model to OpenVINO, once")
         try:
-            return self._write(folder)
+            self._write(folder)
         except NotConvertible as error:
             for path in folder.iterdir():
                 path.unlink()
             return {"problem": str(error)}
+        return {}
 
-    def _write(self, folder: Path, *, half: bool = False) -> dict[str, Any]:
+
+class Converter:
+    """Finds a converted dual encoder in the cache or in its own folder, or converts it."""
+
+    def __init__(self, checkpoint: Checkpoint, source: SourceModel) -> None:
+        self._source = source
+        self._forms = Forms(checkpoint, self._write)
+
+    def find_or_convert(self, cache: Path) -> Converted:
+        """The model in the cache, put there if it was not. Raises NotConvertible, ModelUnavailable, OSError."""
+        folder = self._forms.find_or_make(cache)
+        return Converted(folder, InputPreparer.load(folder) or self._source.prepare)
+
+    def find_preparer(self, cache: Path) -> InputPreparer:
+        """What makes the model's inputs: stored with the converted model, else transformers'. Raises ModelUnavailable.
+
+        Converts and writes nothing.
+        """
+        folder = self._forms.find(cache)
+        return (folder and InputPreparer.load(folder)) or self._source.prepare
+
+    def ship(self) -> Path:
+        """As `Forms.ship`."""
+        return self._forms.ship()
+
+    def _write(self, folder: Path, *, half: bool = False) -> None:
         network = self._source.load_network()
         from app.models.openvino import tracing  # imports PyTorch, which takes seconds; later starts don't need it
 
         tracing.write_towers(network, self._source.prepare, folder, half=half)
         self._source.prepare.save(folder)
-        return {}
 
 
 def _copy(shipped: Path, manifest: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def trace_tower(network: Any, kind: str, inputs: ModelInputs) -> Any:
 
     `inputs` are an example to trace with.
     """
-    names, example = list(inputs), tuple(torch.from_numpy(array) for array in inputs.values())
+    names = list(inputs)
 
     class Tower(torch.nn.Module):
         """One tower that takes its inputs by position, as the tracer needs them."""
@@ -80,6 +80,15 @@ def trace_tower(network: Any, kind: str, inputs: ModelInputs) -> Any:
             output = getattr(self.network, f"get_{kind}_features")(**dict(zip(names, arrays, strict=True)))
             return output if isinstance(output, torch.Tensor) else output.pooler_output
 
+    return trace(Tower(), inputs, f"its {kind} tower")
+
+
+def trace(module: torch.nn.Module, inputs: ModelInputs, what: str) -> Any:
+    """The module as an `openvino.Model` with named inputs of any size. Raises NotConvertible.
+
+    `inputs` are an example to trace with, in the order of the module's own; `what` is for messages.
+    """
+    example = tuple(torch.from_numpy(array) for array in inputs.values())
     try:
         with (
             _one_conversion,
@@ -87,12 +96,12 @@ def trace_tower(network: Any, kind: str, inputs: ModelInputs) -> Any:
             _root_logger_kept(),
             warnings.catch_warnings(
                 action="ignore"
-            ),  # about branches that tracing makes fixed; `_compare` checks those
+            ),  # about branches that tracing makes fixed; what is converted is compared
         ):
-            model = openvino.convert_model(Tower().eval(), example_input=example)
+            model = openvino.convert_model(module.eval(), example_input=example)
     except Exception as error:
-        raise NotConvertible(f"its {kind} tower can't be converted ({first_line(error)})") from error
-    for node, name in zip(model.inputs, names, strict=True):
+        raise NotConvertible(f"{what} can't be converted ({first_line(error)})") from error
+    for node, name in zip(model.inputs, inputs, strict=True):
         node.get_tensor().set_names({name})
     return model
 

@@ -292,7 +292,8 @@ def _best(ids: Ids, scores: Vectors, k: int) -> list[tuple[int, float]]:
     """
     scores = np.round(scores, DECIMALS)
     order = np.lexsort((ids, -scores))[:k] if len(ids) <= 4 * k else _top(ids, scores, k)
-    return [(int(ids[place]), round(float(np.clip(scores[place], -1.0, 1.0)), DECIMALS)) for place in order]
+    cosines = np.clip(scores[order], -1.0, 1.0).tolist()
+    return [(row, round(cosine, DECIMALS)) for row, cosine in zip(ids[order].tolist(), cosines, strict=True)]
 
 
 def _top(ids: Ids, scores: Vectors, k: int) -> Ids:

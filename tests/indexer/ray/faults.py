@@ -13,12 +13,14 @@ from PIL import Image
 
 from app.errors import ModelUnavailable, ObjectNotFound
 from app.models.base import Embedder
+from app.models.captioner.base import Captioner
 from app.pictures.decoding import Picture, decode_image
 from app.settings import ImageSettings
 from app.storage.base import ObjectStore, StoredObject
 from app.storage.local import LocalStore
 from app.types import ModelIdentity, Vectors
 from indexer.ray.workers import WorkerParts
+from tests.support.captions import FakeCaptioner
 from tests.support.catalogs import DIMENSION, MODEL
 from tests.support.stores import WrappedStore
 
@@ -40,6 +42,10 @@ class Faults:
     sees_nothing: bool = False
     loads: bool = True
     fingerprint: str = MODEL.fingerprint
+    describes: bool = False
+    """Whether there is a captioner."""
+    refuses_to_describe: str = ""
+    """The caption that it fails to say."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,13 @@ class FaultyParts(WorkerParts):
         if not self.faults.loads:
             raise ModelUnavailable("This worker has no model.")
         return FaultyEmbedder(self.faults)
+
+    def load_captioner(self) -> Captioner | None:
+        if not self.faults.describes:
+            return None
+        captioner = FakeCaptioner()
+        captioner.refused = {self.faults.refuses_to_describe}
+        return captioner
 
     def picture_reader(self) -> Callable[[bytes, ImageSettings], Picture]:
         return decode_image

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
 from app.bootstrap import Parts
+from app.catalog.changes import Changes
 from app.catalog.snapshot import Snapshot
 from app.errors import AppError, InvalidSettings, ModelUnavailable, StorageUnavailable
 from app.indexing.messages import Report
@@ -38,6 +39,7 @@ from indexer.run import run_index
 from tests.indexer.picture_collection import CountedStop, png, some_settings
 from tests.indexer.ray.faults import Faults, FaultyEmbedder, FaultyParts
 from tests.indexer.ray.gated_indexer import LEAVING_S, WIDTH
+from tests.support.captions import NAME, lazily
 from tests.support.catalogs import MODEL, catalog_on
 from tests.support.pictures import encoded
 from tests.support.processes import unmeasured
@@ -115,7 +117,9 @@ class Bucket:
         model = LazyEmbedder(
             lambda: MODEL.fingerprint, lambda _: FaultyEmbedder(Faults(self.faults.folder, refuses=self.faults.refuses))
         )
-        parts = Parts(self.settings, used, catalog_on(used, self.settings.index), model, used)
+        captioner = FaultyParts(self.settings, self.faults).load_captioner()
+        lazy = lazily(captioner) if captioner else None
+        parts = Parts(self.settings, used, catalog_on(used, self.settings.index), model, used, captioner=lazy)
         make_executor: MakeExecutor = LocalExecutor
         if engine == "ray":
             make_executor = ray_executor(FaultyParts(self.settings, self.faults))
@@ -296,7 +300,7 @@ def test_a_worker_without_a_model_says_so(tmp_path: Path) -> None:
     some_pictures(bucket.store, 1)
     parts = FaultyParts(bucket.settings, bucket.faults)
     read = ReadStage(parts, parts.picture_reader(), lambda contents: [True] * len(contents))
-    (result,) = unpack(EmbedStage(parts, lambda key: True)(read(pack(bucket.store.list()))))
+    (result,) = unpack(EmbedStage(parts, lambda key: True, lambda contents: [])(read(pack(bucket.store.list()))))
     assert isinstance(result.error, ModelUnavailable)
     assert str(result.error) == "This worker has no model."
 
@@ -487,3 +491,50 @@ def processes() -> Iterator[tuple[int, int, str]]:
             continue
         if state != "Z":
             yield int(folder.name), int(parent), rest[17]
+
+
+def test_captions_are_those_of_the_plain_engine(connected: None, tmp_path: Path) -> None:
+    """Of new pictures, in a rebuild where some words stay, and filled in; a picture without words costs nothing."""
+    indexes = []
+    for engine in ("ray", "plain"):
+        (tmp_path / engine).mkdir()
+        bucket = Bucket(tmp_path / engine / "bucket")
+        some_pictures(bucket.store, 8)
+        bucket.store.put("copy.png", png(3, (15, 9)))
+        assert bucket.run(engine).captioned == 0
+        bucket.faults = replace(bucket.faults, describes=True)
+        bucket.store.put("new.png", png(50))
+        assert bucket.run(engine).captioned == 1
+        bucket.faults = replace(bucket.faults, refuses_to_describe=caption(bucket, "new.png"))
+        filled = bucket.run(engine, Options(captions=True))
+        assert (filled.captioned, filled.embedded, filled.caption_failed) == (9, 0, ())
+        record = next(each for each in bucket.snapshot().records.values() if each.object_key == "copy.png")
+        vector = bucket.snapshot().vectors.get([row_id(record.image_id)])
+        words = replace(record, caption="my boat", caption_by="person")
+        catalog_on(bucket.store, bucket.settings.index).publish(Changes(added=(words,), vectors=vector), MODEL)
+        rebuilt = bucket.run(engine, Options(rebuild=True, captions=True))
+        assert (rebuilt.captioned, rebuilt.embedded, rebuilt.caption_failed) == (0, 9, ())
+        bucket.store.put("new.png", png(51))
+        bucket.faults = replace(bucket.faults, refuses_to_describe="#7f7f7f 24x24")
+        assert bucket.run(engine).captioned == 1
+        indexes.append(
+            {each.object_key: (each.caption, each.caption_by) for each in bucket.snapshot().records.values()}
+        )
+    assert indexes[0] == indexes[1]
+    assert indexes[0]["copy.png"] == ("my boat", "person")
+    assert indexes[0]["00.png"][1] == NAME
+
+
+def caption(bucket: Bucket, key: str) -> str:
+    return next(str(each.caption) for each in bucket.snapshot().records.values() if each.object_key == key)
+
+
+def test_pictures_without_words_are_named_by_ray_too(connected: None, tmp_path: Path) -> None:
+    bucket = Bucket(tmp_path / "bucket", describes=True)
+    some_pictures(bucket.store, 4)
+    bucket.run("plain")
+    (tmp_path / "new").mkdir()
+    other = Bucket(tmp_path / "new" / "bucket", describes=True, refuses_to_describe=caption(bucket, "02.png"))
+    some_pictures(other.store, 4)
+    report = other.run("ray")
+    assert (report.added, report.captioned, [each.key for each in report.caption_failed]) == (4, 3, ["02.png"])

@@ -1,0 +1,230 @@
+"""Searching the words of one state of the index: the word file of its generation, and the changes since.
+
+Every picture that has one of the words is scored, so the best ones are exact in any folder and under any filter. The
+score is BM25F divided by its upper bound for the query:
+
+    score = sum over the words of idf x weight x what the found word counts / sum over the words of idf
+
+It lies between 0 and 1. A word that no picture has lowers the scores of all.
+"""
+
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.types import Ids, in_folder
+from app.words.analysis import Document
+from app.words.base import WordBase
+from app.words.expansion import Standing, expand
+from app.words.file import Places, WordFile
+from app.words.overlay import NONE, Overlay
+from app.words.query import parse
+from app.words.scoring import FileScores, Mask, score_overlay, seek
+
+MOST_NAMED: Final = 1000
+"""A name that more pictures share, such as `IMG` with a number, names none of them."""
+
+MOST_MASKS: Final = 8
+"""Sets of folders for which is kept who lies in them, one byte a picture."""
+
+
+MOST_EXPANSIONS: Final = 1024
+"""Words of queries for which the terms are kept."""
+
+
+class Listing(Protocol):
+    """The pictures of a generation, in the order of its files."""
+
+    @property
+    def ids(self) -> Ids:
+        """(N,) row ids."""
+        ...
+
+    @property
+    def folders(self) -> Sequence[str]:
+        """Distinct folder paths."""
+        ...
+
+    @property
+    def codes(self) -> NDArray[np.int32]:
+        """(N,) index into `folders`."""
+        ...
+
+    def locate(self, ids: Ids) -> tuple[Ids, Mask]:
+        """The place of each id, and whether it is there at all."""
+        ...
+
+
+class WordHits(NamedTuple):
+    """What a search for words found."""
+
+    hits: list[tuple[int, float]]
+    """Row id and score: first the pictures that are called like the query, then the others, each by falling score.
+
+    The order does not depend on `k`, also of equal scores: the first ones stay the first ones.
+    """
+    named: frozenset[int]
+    """Rows of the pictures that are called like the query, apart from numbers."""
+    others: dict[int, float]
+    """The scores of the rows that were asked for besides."""
+    total: int
+    """How many pictures have any of the words, and all that are required."""
+
+
+NOTHING: Final = WordHits([], frozenset(), {}, 0)
+
+
+class WordIndex:
+    """Immutable, for several threads. A changed copy shares the file, and costs memory for the changes only."""
+
+    def __init__(self, base: WordBase, listing: Listing) -> None:
+        self._base = base
+        self._listing = listing
+        self._masks: dict[tuple[str, ...], Mask] = {}
+        """Which pictures of the file lie in or below some folders."""
+        self._expansions: dict[str, dict[str, Standing]] = {}
+        """The terms of the file for some words."""
+        self._touched: frozenset[int] = frozenset()
+        """Rows that were added, replaced or removed since the file was written."""
+        self._changing = threading.Lock()
+        self._changes: tuple[Overlay, Mapping[int, Document | None]] = (NONE, {})
+        """What was read of the changes, and those that were not yet."""
+
+    def changed(self, added: Mapping[int, Document], gone: Collection[int]) -> "WordIndex":
+        """The index without the rows `gone`, and with these documents. The first search reads them."""
+        made = WordIndex(self._base, self._listing)
+        made._masks, made._expansions = self._masks, self._expansions
+        made._touched = self._touched.union(gone, added)
+        overlay, unread = self._changes
+        made._changes = overlay, {**unread, **dict.fromkeys(gone), **added}
+        return made
+
+    def search(
+        self, text: str, k: int, *, folders: Collection[str] = (), among: Ids | None = None, also: Sequence[int] = ()
+    ) -> WordHits:
+        """The k best pictures for a text that a person typed.
+
+        Only those in or below one of `folders` (if there are any) and in the rows `among` are found; the scores of the
+        rows `also` are told wherever they lie. Raises IndexNotReady, and what making the word file raises.
+        """
+        query = parse(text)
+        if not query:
+            return NOTHING
+        file, overlay = self._base.get(), self._overlay
+        count = len(self._listing.ids) - int(np.count_nonzero(self._gone)) + len(overlay)
+        sought = seek(query, count, lambda word: self._expand(word, file, overlay))
+        in_file = FileScores(file, sought)
+        seen = in_file.narrow(self._seen(folders, among))
+        in_overlay = score_overlay(overlay, sought)
+        added = {row: score for row, score in in_overlay.items() if self._is_seen(row, overlay, folders, among)}
+        named = self._named(query.code, file, overlay, seen, added.keys())
+        hits, total = self._ranked(in_file, seen, added, named, k)
+        others = {row: self._score(row, in_file, in_overlay) for row in also}
+        return WordHits(hits, frozenset([*self._listing.ids[named[0]].tolist(), *named[1]]), others, total)
+
+    def _ranked(
+        self, in_file: FileScores, seen: Mask, added: Mapping[int, float], named: tuple[Places, list[int]], k: int
+    ) -> tuple[list[tuple[int, float]], int]:
+        """The k best of the file and of the added rows, the named ones first, and how many there are in all.
+
+        Of equal scores the first in the file comes first, then the added rows by their ids.
+        """
+        places, scores, total = in_file.best(seen, k)
+        called, called_rows = named
+        if len(called):
+            places, scores = np.concatenate([places, called]), np.concatenate([scores, in_file.all[called]])
+        rows = self._listing.ids[places].tolist()
+        order = dict(zip(rows, places.tolist(), strict=True))
+        found = {**dict(zip(rows, scores.tolist(), strict=True)), **added}
+        first = {*self._listing.ids[called].tolist(), *called_rows}
+        best = sorted(
+            found.items(), key=lambda hit: (hit[0] not in first, -hit[1], order.get(hit[0], len(seen)), hit[0])
+        )
+        return best[:k], total + len(added)
+
+    @property
+    def _overlay(self) -> Overlay:
+        """The changes since the file was written; the first call reads those that were not read yet."""
+        overlay, unread = self._changes
+        if not unread:
+            return overlay
+        with self._changing:
+            overlay, unread = self._changes
+            if unread:
+                overlay = overlay.changed(unread)
+                self._changes = overlay, {}
+            return overlay
+
+    @cached_property
+    def _gone(self) -> Mask:
+        """(N,) which pictures of the file are no more, or are in the overlay."""
+        gone = np.zeros(len(self._listing.ids), bool)
+        places, found = self._listing.locate(np.fromiter(self._touched, np.int64, len(self._touched)))
+        gone[places[found]] = True
+        return gone
+
+    def _expand(self, word: str, file: WordFile, overlay: Overlay) -> dict[str, Standing]:
+        """The terms of all pictures that stand for a word."""
+        found = self._expansions.get(word)
+        if found is None:
+            found = self._expansions[word] = expand(word, file)
+            for oldest in list(self._expansions)[:-MOST_EXPANSIONS]:
+                self._expansions.pop(oldest, None)
+        if not len(overlay):
+            return found
+        added = expand(word, overlay)
+        both = {term: (found.get(term), added.get(term)) for term in found | added}
+        return {term: _joined(*pair) for term, pair in both.items()}
+
+    def _seen(self, folders: Collection[str], among: Ids | None) -> Mask:
+        """(N,) which pictures of the file may be found."""
+        seen = ~self._gone
+        if folders:
+            seen &= self._in_folders(tuple(sorted(set(folders))))
+        if among is not None:
+            wanted = np.zeros(len(seen), bool)
+            places, found = self._listing.locate(among)
+            wanted[places[found]] = True
+            seen &= wanted
+        return seen
+
+    def _in_folders(self, folders: tuple[str, ...]) -> Mask:
+        mask = self._masks.get(folders)
+        if mask is None:
+            inside = [any(in_folder(path, folder) for folder in folders) for path in self._listing.folders]
+            mask = np.array(inside, bool)[self._listing.codes]
+            self._masks[folders] = mask
+            for oldest in list(self._masks)[:-MOST_MASKS]:
+                self._masks.pop(oldest, None)
+        return mask
+
+    def _is_seen(self, row: int, overlay: Overlay, folders: Collection[str], among: Ids | None) -> bool:
+        """Whether a picture of the overlay may be found."""
+        is_inside = not folders or any(in_folder(overlay.folders[row], folder) for folder in folders)
+        return is_inside and (among is None or bool(np.isin(row, among)))
+
+    def _named(
+        self, code: int, file: WordFile, overlay: Overlay, seen: Mask, added: Collection[int]
+    ) -> tuple[Places, list[int]]:
+        """The places in the file, and the added rows, of pictures that may be found and are called like the query."""
+        places = file.called(code)
+        places = places[seen[places]]
+        rows = [row for row in overlay.called(code) if row in added]
+        few = len(places) + len(rows) <= MOST_NAMED
+        return (places, rows) if few else (places[:0], [])
+
+    def _score(self, row: int, in_file: FileScores, in_overlay: Mapping[int, float]) -> float:
+        """The score of any row; 0 for one that has none of the words, or is not listed."""
+        if row in self._touched:
+            return in_overlay.get(row, 0.0)
+        places, found = self._listing.locate(np.array([row], np.int64))
+        return float(in_file.all[places[0]]) if found[0] else 0.0
+
+
+def _joined(*standings: Standing | None) -> Standing:
+    some = [standing for standing in standings if standing]
+    return Standing(max(standing.counts for standing in some), sum(standing.pictures for standing in some))
