@@ -381,6 +381,9 @@ class CaptionSettings(Group):
     runtime: Literal["auto", "openvino", "torch"] = Field(
         "auto", description="what runs the captioner; auto: OpenVINO on the CPU where it gains, else PyTorch"
     )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="its arithmetic in OpenVINO; auto: bf16 where the CPU multiplies it, else fp32"
+    )
     batch_size: int = Field(8, ge=1, description="pictures described together")
     max_tokens: int = Field(30, ge=1, le=500, description="longest caption, in the model's tokens")
     beams: int = Field(

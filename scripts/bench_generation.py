@@ -70,7 +70,7 @@ class Painter:
 
     @contextmanager
     def drawing(self, most: int) -> Iterator[None]:
-        """While pictures are drawn, at most so many. What is not finished at the end is cancelled."""
+        """While at most this many pictures are drawn. What is not finished at the end is cancelled."""
         job = self.start(most)
         self.wait(job, "running", "succeeded")
         try:

@@ -126,7 +126,6 @@ class _Worker:
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.DEVNULL,
                     env=environment,
-                    start_new_session=True,  # Ctrl-C in a terminal reaches only the service, which ends it
                 )
             except BaseException as error:
                 writer.close()

@@ -73,7 +73,10 @@ class _Cancelled(Exception):
 
 def main(handle: int, load: Load | None = None) -> None:
     """Serve the parent at the other end of the socket until it closes it. `load` instead of `load_generator`."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.setpgid(0, 0)  # Ctrl-C in a terminal reaches only the parent, which decides
+    # Not a session of its own: Linux gives each session the same share of the CPU (sched_autogroup), and a low priority
+    # would count for nothing against the service.
     os.nice(LOWEST_PRIORITY)
     _configure_logging()
     line = _Line(socket.socket(fileno=handle))

@@ -46,7 +46,7 @@ _DTYPES: Final = {
 _ALIGNMENT = 64
 
 _STEP: Final = 64
-"""Terms. So many are read to find one; one of so many is kept in memory."""
+"""Of this many terms the first is kept in memory, and the others are read to find one of them."""
 
 
 class WordFileError(ValueError):

@@ -29,7 +29,7 @@ _MOST_MEANINGS = 3  # a keyword of emojibase that fits more things than these ("
 
 @dataclass(frozen=True)
 class Claim:
-    """A caption says: so many of one of `glyphs`, in this colour (None: no colour named)."""
+    """What a caption says of one kind of thing: how many, which of `glyphs`, in which colour (None: none named)."""
 
     glyphs: frozenset[int]
     count: int

@@ -13,7 +13,7 @@ from scripts.train_demo_clip.vocabulary import LANGUAGES, Vocabulary
 
 # One shape of each thing, under a licence (MIT) that asks for little; the samples are drawn in it, too.
 STYLES = ("fluent-flat", "fluent-modern")
-_HELD_OUT_SHARE = 20  # one of so many pairs of a thing with a colour, a place or a number
+_HELD_OUT_SHARE = 20  # one of this many pairs of a thing with a colour, a place or a number
 # A tint and a number are always named where there is one, so "a fox" means one fox in its own colours.
 WORDING = Wording(keyword=0.2, background=0.8, prefix=0.03, article=0.85)
 LANGUAGE_ODDS = {"en": 0.76, "de": 0.08, "fr": 0.08, "es": 0.08}

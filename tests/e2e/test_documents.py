@@ -117,7 +117,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A user with three pictures, whose shell finds our program."""
     home = tmp_path_factory.mktemp("home")
     copy_pictures(home / "Pictures")
-    ours = {name for name, _, _ in variables()} - {"MODEL_CACHE", "PRECISION", "SEARCH_RELEVANCE"}
+    ours = {name for name, _, _ in variables()} - {"MODEL_CACHE", "PRECISION", "CAPTION_PRECISION", "SEARCH_RELEVANCE"}
     inherited = {name: value for name, value in unmeasured().items() if name not in ours}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return {**inherited, "HOME": str(home), "PATH": path, "PORT": "0", "PYTHONUNBUFFERED": "1"}

@@ -283,7 +283,7 @@ def test_a_killed_service_takes_its_worker_along_and_its_job_is_drawn_later(stud
     try:
         wait_until(lambda: any(line.endswith("step 2") for line in studio.lines()), DEADLINE_S)
         worker = int(studio.lines()[0].removeprefix("loaded "))
-        assert os.getsid(worker) == worker, "Ctrl-C in a terminal reaches the service alone"
+        assert os.getpgid(worker) == worker, "Ctrl-C in a terminal reaches the service alone"
         assert os.getpriority(os.PRIO_PROCESS, worker) == 19
     finally:
         service.kill()

@@ -62,7 +62,7 @@ def test_words_alone_decide_the_order_and_the_vector_the_cosines(snapshot: Snaps
 def test_scores_are_whole_for_what_only_one_search_found(
     snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, candidates: int
 ) -> None:
-    """By hand: 0.7 x relevance + 0.3 x words, whichever search found a picture first."""
+    """By hand: 0.7 x relevance + 0.3 x words, also where one of the two searches found the picture."""
     monkeypatch.setattr(hybrid, "CANDIDATES", candidates)
     query = vector("c/y.jpg")
     by_words = search_words(View(snapshot), "beach", query, 9, relevances=None).found

@@ -19,6 +19,7 @@ _made: dict[str, str] = {}
 def pytest_configure(config: pytest.Config) -> None:
     """In the process that starts the workers, which inherit the variables."""
     os.environ.setdefault("PRECISION", "fp32")
+    os.environ.setdefault("CAPTION_PRECISION", "fp32")
     os.environ.setdefault("SEARCH_RELEVANCE", "false")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     for variable in (CACHE_VARIABLE, MODELS_VARIABLE):

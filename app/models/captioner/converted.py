@@ -49,7 +49,7 @@ class Facts:
 class ConvertedCaptioner:
     """The `Captioner` of a folder that `tracing.write_captioner` has written. Not thread-safe."""
 
-    def __init__(self, name: str, folder: Path, settings: CaptionSettings, precision: str = "f32") -> None:
+    def __init__(self, name: str, folder: Path, settings: CaptionSettings, precision: str) -> None:
         """`precision` as OpenVINO calls it: f32 or bf16."""
         facts = Facts.load(folder)
         self.name = name

@@ -1,7 +1,8 @@
 """Finds the captioner that the settings name, and the runtime for it.
 
-PyTorch on CUDA where a GPU is. On the CPU OpenVINO, which describes pictures faster (docs/performance.md), for models
-that lie converted or can be: GIT and BLIP. Others stay on PyTorch.
+PyTorch on CUDA where a GPU is. On the CPU OpenVINO for models that ship a converted form, and for every GIT and BLIP
+where the CPU multiplies bfloat16: that is twice as fast as PyTorch, while float32 is slower (docs/performance.md).
+Others stay on PyTorch.
 """
 
 import logging
@@ -11,7 +12,7 @@ from app.errors import ModelUnavailable
 from app.models import extra
 from app.models.captioner.base import Captioner
 from app.models.captioner.source import SourceCaptioner, find_captioner
-from app.models.checkpoint import Checkpoint, NotDownloaded
+from app.models.checkpoint import CONVERTED, Checkpoint, NotDownloaded
 from app.models.hardware import choose_device
 from app.pictures.resize import Resize
 from app.settings import CaptionSettings
@@ -54,7 +55,10 @@ def load_captioner(settings: CaptionSettings, cache: Path) -> Captioner:
         raise ModelUnavailable(
             "CAPTION_RUNTIME=openvino runs on the CPU. Set CAPTION_DEVICE=cpu, or CAPTION_RUNTIME=auto."
         )
-    return _on_openvino(source, settings, cache)
+    precision = _precision_of(settings)
+    if settings.runtime == "auto" and not _gains(checkpoint, precision):
+        return _on_torch(source, device, settings)
+    return _on_openvino(source, settings, cache, precision)
 
 
 def find_resize(settings: CaptionSettings, cache: Path) -> Resize:
@@ -74,13 +78,32 @@ def ship(checkpoint: Checkpoint) -> Path:
     return Forms(checkpoint, _Writer(SourceCaptioner(checkpoint))).ship()
 
 
+def _precision_of(settings: CaptionSettings) -> str:
+    """As OpenVINO calls it. Raises ModelUnavailable for bf16 on a CPU that lacks it."""
+    from app.models.openvino.core import can_bfloat16  # OpenVINO takes half a second to import
+
+    if settings.precision == "fp32":
+        return "f32"
+    if can_bfloat16():
+        return "bf16"
+    if settings.precision == "bf16":
+        raise ModelUnavailable("CAPTION_PRECISION=bf16, which this CPU does not multiply. Set CAPTION_PRECISION=auto.")
+    return "f32"
+
+
+def _gains(checkpoint: Checkpoint, precision: str) -> bool:
+    """Whether OpenVINO is faster, or needs nothing that is not installed."""
+    ships = (checkpoint.folder / CONVERTED).is_dir()
+    return precision == "bf16" or ships or not extra.is_installed(extra.NETWORK)
+
+
 def _on_torch(source: SourceCaptioner, device: str, settings: CaptionSettings) -> Captioner:
     from app.models.captioner.torch_captioner import TorchCaptioner
 
     return TorchCaptioner(source, device, settings)
 
 
-def _on_openvino(source: SourceCaptioner, settings: CaptionSettings, cache: Path) -> Captioner:
+def _on_openvino(source: SourceCaptioner, settings: CaptionSettings, cache: Path, precision: str) -> Captioner:
     from app.models.captioner.converted import ConvertedCaptioner
     from app.models.openvino.conversion import Forms
     from app.models.openvino.core import NotConvertible
@@ -100,7 +123,7 @@ def _on_openvino(source: SourceCaptioner, settings: CaptionSettings, cache: Path
             " MODEL_CACHE to a folder that can be written and has room, or CAPTION_RUNTIME=torch."
         ) from error
     with checkpoint.translating("its converted form"):
-        return ConvertedCaptioner(checkpoint.name, folder, settings)
+        return ConvertedCaptioner(checkpoint.name, folder, settings, precision)
 
 
 def _find_form(checkpoint: Checkpoint, cache: Path) -> Path | None:

@@ -93,7 +93,7 @@ def _compare(source: SourceCaptioner, folder: Path) -> None:
     pictures = sample_pictures()
     for beams, batch_size in ((1, 4), (3, 2)):
         settings = CaptionSettings(beams=beams, batch_size=batch_size, max_tokens=20)
-        ours = ConvertedCaptioner(source.checkpoint.name, folder, settings).caption(pictures)
+        ours = ConvertedCaptioner(source.checkpoint.name, folder, settings, "f32").caption(pictures)
         theirs = TorchCaptioner(source, "cpu", settings).caption(pictures)
         if ours != theirs:
             raise NotConvertible(f"it says {ours[0]!r} there where PyTorch says {theirs[0]!r}")

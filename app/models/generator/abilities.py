@@ -15,7 +15,7 @@ _FAST_NAMES: Final = re.compile(r"(?<![a-z])(turbo|lightning|schnell|hyper-sd)(?
 _FAST_SCHEDULERS: Final = frozenset({"TCDScheduler"})
 _EULERS: Final = frozenset({"EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler"})
 _EVEN: Final = 8
-"""diffusers refuses sizes that are no multiples of 8, whatever the autoencoder's factor."""
+"""diffusers refuses sizes that are no multiples of 8, also where the autoencoder's factor is smaller."""
 
 _LARGEST: Final = 4
 """How many times the side that the network was trained with is drawn at most. Far above it pictures fall apart."""

@@ -138,7 +138,7 @@ class DiffusersGenerator:
 
 
 class _Steps:
-    """Tells `on_step` of each step, whichever way the pipeline reports it."""
+    """Tells `on_step` of each step, by either of the two callbacks that pipelines have."""
 
     def __init__(self, parameters: Parameters, on_step: OnStep, *, previews: bool) -> None:
         self._parameters, self._on_step, self._previews = parameters, on_step, previews
@@ -288,7 +288,7 @@ def _arguments(pipeline: Any, parameters: Parameters, first: Image.Image | None)
         "prior_guidance_scale": parameters.guidance,
         # Networks of these sizes know tables of sizes that they were trained with; for others it is an error.
         "use_resolution_binning": _config_of(pipeline, "transformer").get("sample_size") in BINNED,
-        # On the CPU whatever computes the rest: then the noise is the same on every device.
+        # On the CPU also where a GPU draws: then the noise is the same on every device.
         "generator": torch.Generator("cpu").manual_seed(parameters.seed),
     }
     if first is not None:

@@ -18,6 +18,7 @@ from app.models.captioner import source
 from app.models.captioner.loading import check_installed, find_resize, load_captioner
 from app.models.captioner.source import find_captioner
 from app.models.extra import PackageMissing
+from app.models.openvino import core
 from app.settings import CaptionSettings, ModelSettings, Settings
 from scripts.convert_model import convert
 from tests.support.tiny_captioners import build_tiny_blip, build_tiny_blip2, build_tiny_git, build_tiny_vit_gpt2
@@ -81,13 +82,40 @@ def test_a_converted_captioner_says_the_same(beams: int, shipped: Path, cache: P
     assert not list(cache.iterdir())
 
 
-def test_a_blip_is_converted_when_it_is_first_used(tmp_path: Path) -> None:
+def test_a_blip_is_converted_when_openvino_first_runs_it(tmp_path: Path) -> None:
     folder = build_tiny_blip(tmp_path / "blip")
-    ours = load_captioner(of(folder), tmp_path / "cache")
+    ours = load_captioner(of(folder, runtime="openvino"), tmp_path / "cache")
     assert ours.runtime == "fp32 openvino-cpu"
     theirs = load_captioner(of(folder, runtime="torch"), tmp_path / "cache")
     assert ours.caption(sample_pictures()) == theirs.caption(sample_pictures())
     assert list(tmp_path.glob("cache/openvino/*/words.xml"))
+
+
+@pytest.mark.parametrize(
+    ("has_bfloat16", "precision", "runtime"),
+    [
+        (True, "auto", "bf16 openvino-cpu"),
+        (False, "auto", "fp32 torch-cpu"),
+        (True, "fp32", "fp32 torch-cpu"),
+    ],
+)
+def test_openvino_runs_where_it_is_faster(
+    git: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_bfloat16: bool, precision: str, runtime: str
+) -> None:
+    """In float32 it is not (scripts/bench_captions.py). A CPU that lacks bfloat16 computes it in another way."""
+    monkeypatch.setattr(core, "can_bfloat16", lambda: has_bfloat16)
+    captioner = load_captioner(of(git, precision=precision), tmp_path)
+    assert captioner.runtime == runtime
+    assert all(captioner.caption(sample_pictures()))
+
+
+def test_bfloat16_is_refused_on_a_cpu_that_lacks_it(
+    shipped: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "can_bfloat16", lambda: False)
+    assert load_captioner(of(shipped, precision="auto"), cache).runtime == "fp32 openvino-cpu"
+    with pytest.raises(ModelUnavailable, match=r"^CAPTION_PRECISION=bf16, .* Set CAPTION_PRECISION=auto\.$"):
+        load_captioner(of(shipped, precision="bf16"), cache)
 
 
 def test_what_is_not_converted_runs_on_pytorch(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

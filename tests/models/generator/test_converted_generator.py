@@ -57,7 +57,7 @@ PARAMETERS = Parameters("a red car", 72, 48, 4, 3.0, 7, "ddim", "fog")
 
 
 def ignore(step: int, steps: int, preview: Preview) -> None:
-    """For drawings that nobody watches."""
+    """For drawings without a watcher."""
 
 
 def noise_of(seed: int) -> Any:
