@@ -97,7 +97,7 @@ def main(
     count: Annotated[int, typer.Option(min=1, help="vectors in the index")] = 10_000,
     rounds: Annotated[int, typer.Option(min=1)] = 5,
     seconds: Annotated[float, typer.Option(min=0.1, help="for each way, in each round")] = 4.0,
-    steps: Annotated[int, typer.Option(min=0, help="steps of each picture; 0: the model's own number")] = 0,
+    steps: Annotated[int, typer.Option(min=0, help="steps of each picture; 0: the model's own number")] = 100,
     pictures: Annotated[int, typer.Option(min=1, max=16, help="pictures of a job that is drawn meanwhile")] = 4,
 ) -> None:
     """Measure searches beside generation."""

@@ -1,13 +1,12 @@
 """Train the demo captioner: `python -m scripts.train_demo_captioner.train --sources DIR`.
 
 It learns from the scenes that the demo CLIP learns from (`--store`; they are painted if they are not there yet), each
-time with another crop and other colours. It writes a log line every 20 seconds and a checkpoint every 3 minutes. The
+time with another crop and other colours. It writes a log line every 20 seconds and a checkpoint every 2 minutes. The
 same command continues a stopped run; with more `--pictures` it continues a finished one, too.
 """
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from scripts.train_demo_captioner.network import Student, build_model, export_mo
 from scripts.train_demo_captioner.sentences import Writer, find_clear_colours
 from scripts.train_demo_captioner.tokens import build_tokenizer
 from scripts.train_demo_clip.augment import augment
+from scripts.train_demo_clip.gallery import Gallery
 from scripts.train_demo_clip.muon import Muon
 from scripts.train_demo_clip.network import PIXEL_MEAN, PIXEL_STD
 from scripts.train_demo_clip.scene_store import SceneStore, open_store
@@ -30,7 +30,7 @@ from scripts.train_demo_clip.scenes import ScenePlanner
 from scripts.train_demo_clip.sources import Sources
 from scripts.train_demo_clip.sprites import load_sprites
 from scripts.train_demo_clip.tokens import load_tokenizer
-from scripts.train_demo_clip.train import has_fast_bfloat16, rate_at
+from scripts.train_demo_clip.train import default_threads, default_workers, has_fast_bfloat16, rate_at
 from scripts.train_demo_clip.vocabulary import load_vocabulary
 
 LENGTH = 20  # tokens of a sentence in training; one in 300 is longer and loses its end
@@ -78,24 +78,28 @@ def read_plan(arguments: list[str] | None = None) -> Plan:
     parser.add_argument("--cache", type=Path, default=home / "demo-captioner", help="checkpoint and log")
     parser.add_argument("--clip", type=Path, default=Path("models/demo-clip"), help="where the vision tower begins")
     parser.add_argument("--out", type=Path, default=Path("models/demo-captioner"))
-    parser.add_argument("--pictures", type=int, default=1_000_000, help="how many pictures the model learns from")
-    parser.add_argument("--scenes", type=int, default=300_000, help="how many scenes the store holds")
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--pictures", type=int, default=3_200_000, help="how many pictures the model learns from")
+    parser.add_argument("--scenes", type=int, default=400_000, help="how many scenes the store holds")
+    parser.add_argument("--batch", type=int, default=512 if torch.cuda.is_available() else 128)
     parser.add_argument("--rate", type=float, default=1e-3, help="of the decoder")
     parser.add_argument("--vision-rate", type=float, default=7e-4, help="of the vision tower")
     parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=default_workers())
     parser.add_argument("--export-only", action="store_true", help="write the checkpoint's model without more training")
     return Plan(**vars(parser.parse_args(arguments)))
 
 
 class SentenceStream(IterableDataset[Batch]):
-    """Batches from number `first` to `last`: pixels (B, 3, 96, 96) uint8 and tokens (B, LENGTH)."""
+    """Batches from number `first` to `last`: pixels (B, 3, 96, 96) uint8 and tokens (B, LENGTH).
+
+    Without pixels: the rows (B,) of the store in their place.
+    """
 
     def __init__(
         self, store: SceneStore, writer: Writer, tokenizer: PreTrainedTokenizerFast,
-        size: int, seed: int, first: int, last: int,
+        size: int, seed: int, first: int, last: int, with_pixels: bool,
     ) -> None:  # fmt: skip
+        self.with_pixels = with_pixels
         self.store, self.writer, self.tokenizer = store, writer, tokenizer
         self.size, self.seed, self.first, self.last = size, seed, first, last
 
@@ -110,12 +114,18 @@ class SentenceStream(IterableDataset[Batch]):
         """Batch `number`; it depends on the seed and the number only."""
         rng = np.random.default_rng((self.seed, number))
         rows = np.sort(rng.integers(len(self.store), size=self.size))
-        pixels = torch.from_numpy(self.store.pixels[rows]).permute(0, 3, 1, 2).contiguous()
         sentences = [self.writer.describe(self.store.scene(row), rng) for row in rows]
         tokens = self.tokenizer(
             sentences, padding="max_length", truncation=True, max_length=LENGTH, return_tensors="pt"
         )["input_ids"]
-        return augment(pixels, torch.Generator().manual_seed(int(rng.integers(2**62)))), tokens
+        if not self.with_pixels:
+            return torch.from_numpy(rows), tokens
+        return self.pixels(rows, int(rng.integers(2**62))), tokens
+
+    def pixels(self, rows: np.ndarray, seed: int) -> torch.Tensor:
+        """(B, 3, 96, 96) uint8: these pictures, changed as the seed says."""
+        pixels = torch.from_numpy(self.store.pixels[rows]).permute(0, 3, 1, 2).contiguous()
+        return augment(pixels, torch.Generator().manual_seed(seed))
 
 
 def as_pictures(pixels: torch.Tensor) -> torch.Tensor:
@@ -126,8 +136,9 @@ def as_pictures(pixels: torch.Tensor) -> torch.Tensor:
 class Learner:
     """A model with its optimisers and the average of its weights."""
 
-    def __init__(self, model: GitForCausalLM, plan: Plan, device: torch.device) -> None:
+    def __init__(self, model: GitForCausalLM, plan: Plan, device: torch.device, gallery: Gallery | None = None) -> None:
         self.model, self.plan, self.device = model.to(device).train(), plan, device
+        self.gallery = gallery
         self.student = Student(self.model)
         self.optimisers = self._build_optimisers()
         self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -149,12 +160,14 @@ class Learner:
             torch.optim.AdamW(groups, lr=self.plan.rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
         ]
 
-    def learn(self, batch: Batch) -> float:
+    def learn(self, batch: Batch) -> torch.Tensor:
         """One step; the loss before it."""
         progress = self.step / self.plan.steps
         for group in [group for optimiser in self.optimisers for group in optimiser.param_groups]:
             group["lr"] = group["peak"] * rate_at(progress)
-        pixels, tokens = (part.to(self.device) for part in batch)
+        pixels, tokens = (part.to(self.device, non_blocking=True) for part in batch)
+        if self.gallery is not None:
+            pixels = self.gallery.take(pixels)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)):
             loss = self.student(as_pictures(pixels), tokens, frozen=self.step * self.plan.batch < _FROZEN)
         for optimiser in self.optimisers:
@@ -165,7 +178,7 @@ class Learner:
             optimiser.step()
         self._average()
         self.step += 1
-        return loss.item()
+        return loss.detach()
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -204,17 +217,25 @@ class Run:
         self.tokenizer = build_tokenizer(writer.all_words())
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         clip = CLIPModel.from_pretrained(plan.clip)
-        stream = SentenceStream(store, writer, self.tokenizer, plan.batch, plan.seed, 0, plan.steps)
+        gallery = Gallery(store.pixels, plan.seed) if device.type == "cuda" else None
+        stream = SentenceStream(
+            store, writer, self.tokenizer, plan.batch, plan.seed, 0, plan.steps, with_pixels=gallery is None
+        )
         model = build_model(clip, self.tokenizer)
         start_decoder(
-            model, clip, self.tokenizer, load_tokenizer(plan.clip), writer.nouns, as_pictures(stream.make(0)[0])
-        )
-        self.learner = Learner(model, plan, device)
+            model, clip, self.tokenizer, load_tokenizer(plan.clip), writer.nouns,
+            as_pictures(stream.pixels(np.linspace(0, len(store) - 1, plan.batch).astype(int), plan.seed)),
+        )  # fmt: skip
+        self.learner = Learner(model, plan, device, gallery)
         self.spent_s = 0.0
         self._continue()
         stream.first = self.learner.step
         self.batches = DataLoader(
-            stream, batch_size=None, num_workers=plan.workers, prefetch_factor=4 if plan.workers else None
+            stream,
+            batch_size=None,
+            num_workers=plan.workers,
+            prefetch_factor=4 if plan.workers else None,
+            pin_memory=device.type == "cuda",
         )
 
     @property
@@ -237,9 +258,10 @@ class Run:
 
     def train(self) -> None:
         """Train to the end."""
-        self.learner.student.compile_layers()
+        if self.learner.device.type == "cpu":
+            self.learner.student.compile_layers()
         last, said, saved = time.monotonic(), self.spent_s, self.spent_s
-        losses: list[float] = []
+        losses: list[torch.Tensor] = []
         for batch in self.batches:
             losses.append(self.learner.learn(batch))
             now = time.monotonic()
@@ -247,16 +269,16 @@ class Run:
             if self.spent_s - said > 20:
                 self._report(losses, self.spent_s - said)
                 losses, said = [], self.spent_s
-            if self.spent_s - saved > 180:
+            if self.spent_s - saved > 120:
                 self.save()
                 saved = self.spent_s
         self.save()
 
-    def _report(self, losses: list[float], seconds: float) -> None:
+    def _report(self, losses: list[torch.Tensor], seconds: float) -> None:
         line = {
             "step": self.learner.step, "images": self.learner.step * self.plan.batch,
             "minutes": round(self.spent_s / 60, 2), "images_s": round(self.plan.batch * len(losses) / seconds, 1),
-            "loss": round(float(np.mean(losses)), 4),
+            "loss": round(torch.stack(losses).mean().item(), 4),
             "rate": round(self.learner.optimisers[1].param_groups[0]["lr"], 6),
         }  # fmt: skip
         with (self.plan.cache / "training_log.jsonl").open("a") as log:
@@ -278,7 +300,7 @@ class Run:
 
 def main() -> None:
     plan = read_plan()
-    torch.set_num_threads(os.cpu_count() or 2)
+    torch.set_num_threads(default_threads())
     run = Run(plan)
     if not plan.export_only:
         run.train()

@@ -23,17 +23,20 @@ from scripts.train_demo_clip.vocabulary import LANGUAGES, Vocabulary
 
 _CURRICULUM = 0.2  # the share of the training in which scenes become harder
 _WINDOW = 0.03  # scenes of about the same difficulty, as a share of the store
-_DICTIONARY = 192
+_DICTIONARY = 1.5  # entries for each scene
 
 
 class Batch(TypedDict):
-    """B scenes: pixels (B, 3, 96, 96) uint8; each scene has two captions, so `tokens` and `also_true` are pairs.
+    """B scenes: rows (B,) of the store, and pixels (B, 3, 96, 96) uint8 unless the trainer reads those itself.
+
+    Each scene has two captions, so `tokens` and `also_true` are pairs.
 
     `named` are the glyphs (B, G) that each caption names. `miscounted` (M, L): first captions with one wrong number, of
     the scenes in the rows `counted` (M,). `words` (W, L) are entries of the dictionary, `meant` (W, G) what they mean.
     """
 
-    pixels: torch.Tensor
+    rows: torch.Tensor
+    pixels: torch.Tensor | None
     tokens: tuple[torch.Tensor, torch.Tensor]
     also_true: tuple[torch.Tensor, torch.Tensor]
     named: tuple[torch.Tensor, torch.Tensor]
@@ -113,13 +116,14 @@ class SceneStream(IterableDataset[Batch]):
     def __init__(
         self, store: SceneStore, planner: ScenePlanner, captioner: Captioner, tokenizer: CLIPTokenizer,
         looks: np.ndarray, size: int, seed: int, first: int, last: int, recipe: Recipe | None = None,
+        with_pixels: bool = True,
     ) -> None:  # fmt: skip
         self.store, self.planner, self.captioner, self.tokenizer = store, planner, captioner, tokenizer
         self.encoder = tokenizer.backend_tokenizer
         self.encoder.enable_truncation(CONTEXT)
         self.encoder.enable_padding(pad_id=tokenizer.pad_token_id, pad_token=tokenizer.pad_token)
         self.looks, self.size, self.seed, self.first, self.last = looks, size, seed, first, last
-        self.recipe = recipe or Recipe()
+        self.recipe, self.with_pixels = recipe or Recipe(), with_pixels
         self.picker = Picker(store, captioner.vocabulary, self.recipe.kinds)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -139,7 +143,8 @@ class SceneStream(IterableDataset[Batch]):
         true = [satisfies(row, scenes, self.captioner.own_colours, self._glyph_count) for row in captions]
         words, meant = self._look_up(rng)
         return Batch(
-            pixels=self._pixels(rows, rng),
+            rows=torch.from_numpy(rows),
+            pixels=self._pixels(rows, rng) if self.with_pixels else None,
             tokens=(self._caption_tokens(captions[0]), self._caption_tokens(captions[1])),
             also_true=(torch.from_numpy(true[0]), torch.from_numpy(true[1])),
             named=(self._marks([row.glyphs for row in captions[0]]), self._marks([row.glyphs for row in captions[1]])),
@@ -163,7 +168,9 @@ class SceneStream(IterableDataset[Batch]):
     def _look_up(self, rng: np.random.Generator) -> tuple[list[str], list[frozenset[int]]]:
         """Words of random glyphs in random languages, with all glyphs that each of them means."""
         entries = []
-        for number in rng.integers(self._glyph_count, size=_DICTIONARY if self.recipe.dictionary else 0):
+        for number in rng.integers(
+            self._glyph_count, size=round(_DICTIONARY * self.size) if self.recipe.dictionary else 0
+        ):
             language = str(rng.choice(LANGUAGES, p=[LANGUAGE_ODDS[lang] for lang in LANGUAGES]))
             entries.append(self.captioner.pick_entry(int(number), language, rng))
         return [text for text, _ in entries], [meaning for _, meaning in entries]
@@ -223,4 +230,10 @@ class SceneStream(IterableDataset[Batch]):
 
 
 def load_batches(stream: SceneStream, workers: int) -> DataLoader[Batch]:
-    return DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
+    return DataLoader(
+        stream,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -22,7 +22,7 @@ _FAST_ATTENTION = "plain_matmul"
 
 
 def build_config(tokenizer: CLIPTokenizer) -> CLIPConfig:
-    """Vision: 36 patches of 16 px, width 192, 6 layers. Text: 32 tokens, width 128, 3 layers. Shared space: 192."""
+    """Vision: 64 patches of 12 px, width 192, 6 layers. Text: 32 tokens, width 128, 3 layers. Shared space: 192."""
     ids = {
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
@@ -35,7 +35,7 @@ def build_config(tokenizer: CLIPTokenizer) -> CLIPConfig:
     }  # fmt: skip
     vision = {
         "hidden_size": 192, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 3,
-        "image_size": IMAGE_PX, "patch_size": 16, "hidden_act": "gelu", "projection_dim": 192,
+        "image_size": IMAGE_PX, "patch_size": 12, "hidden_act": "gelu", "projection_dim": 192,
     }  # fmt: skip
     return CLIPConfig(text_config=text, vision_config=vision, projection_dim=192, image2search={"notice": NOTICE})
 

@@ -21,7 +21,7 @@ class SamplePainter:
     """Paints samples at twice their size and then shrinks them, so every edge is smooth."""
 
     def __init__(self, sources: Sources, vocabulary: Vocabulary) -> None:
-        self.vocabulary, self._reader = vocabulary, sources.svg_styles()[SAMPLE_STYLE]
+        self.vocabulary, self._reader = vocabulary, sources.styles()[SAMPLE_STYLE]
         self._glyph = cache(self._draw)
 
     def _draw(self, label: str, side_px: int) -> Image.Image:

@@ -1,7 +1,7 @@
 """The folders of the emoji sets after the documented install, and how each set names a glyph's picture.
 
 `Sources(root)` is the folder in which `npm install` was run; the Noto font comes from the distribution.
-Each style is a function glyph -> SVG text, or None if the set does not have the glyph.
+Each style is a function glyph -> SVG text or the bytes of a picture, or None if the set does not have the glyph.
 """
 
 import json
@@ -30,10 +30,14 @@ STYLE_WEIGHTS = {
     "fluent-contrast": 0.3,
     "streamline-emojis": 1.0,
     "game-icons": 0.3,
+    "fluent-3d": 1.0,
+    "emojione-monotone": 0.3,
 }
-MONOCHROME_STYLES = frozenset({"openmoji-black", "fluent-contrast", "game-icons"})
-_ICONIFY_STYLES = ("noto-v1", "fxemoji", "emojione", "emojione-v1", "streamline-emojis", "game-icons")
-SvgReader = Callable[[Glyph], str | None]
+MONOCHROME_STYLES = frozenset({"openmoji-black", "fluent-contrast", "game-icons", "emojione-monotone"})
+_ICONIFY_STYLES = (
+    "noto-v1", "fxemoji", "emojione", "emojione-v1", "streamline-emojis", "game-icons", "emojione-monotone",
+)  # fmt: skip
+GlyphReader = Callable[[Glyph], str | bytes | None]
 
 
 class Sources:
@@ -48,8 +52,8 @@ class Sources:
     def emojibase(self) -> Path:
         return self.modules / "emojibase-data"
 
-    def svg_styles(self) -> dict[str, SvgReader]:
-        """All styles that are drawings; Noto is a font of bitmaps."""
+    def styles(self) -> dict[str, GlyphReader]:
+        """All styles but Noto, which is a font of bitmaps."""
         fluent = self.modules / "fluentui-emoji" / "icons"
         iconify = self.modules / "@iconify-json"
         return {
@@ -60,6 +64,7 @@ class Sources:
             "fluent-modern": _by_slug(fluent / "modern"),
             "fluent-contrast": _by_slug(fluent / "high-contrast"),
             **{name: _by_icon(iconify / name) for name in _ICONIFY_STYLES},
+            "fluent-3d": _by_picture(self.modules / "@lobehub" / "fluent-emoji-3d" / "assets"),
         }
 
 
@@ -71,7 +76,7 @@ def find_noto_font() -> Path:
     raise FileNotFoundError(f"{NOTO_FONT}: install the package fonts-noto-color-emoji")
 
 
-def _by_code(folder: Path, case: Callable[[str], str]) -> SvgReader:
+def _by_code(folder: Path, case: Callable[[str], str]) -> GlyphReader:
     def read(glyph: Glyph) -> str | None:
         bare = glyph.hexcode.replace("-FE0F", "")
         paths = (folder / f"{case(code)}.svg" for code in (glyph.hexcode, bare))
@@ -80,7 +85,16 @@ def _by_code(folder: Path, case: Callable[[str], str]) -> SvgReader:
     return read
 
 
-def _by_slug(folder: Path) -> SvgReader:
+def _by_picture(folder: Path) -> GlyphReader:
+    def read(glyph: Glyph) -> bytes | None:
+        code = glyph.hexcode.lower()
+        paths = (folder / f"{name}.webp" for name in (code, code.replace("-fe0f", "")))
+        return next((path.read_bytes() for path in paths if path.is_file()), None)
+
+    return read
+
+
+def _by_slug(folder: Path) -> GlyphReader:
     def read(glyph: Glyph) -> str | None:
         paths = (folder / f"{slug}{tail}.svg" for slug in _slugs(glyph) for tail in ("", "-default"))
         return next((path.read_text("utf-8") for path in paths if path.is_file()), None)
@@ -92,7 +106,7 @@ def _by_slug(folder: Path) -> SvgReader:
 _ICON_TAILS = ("", "-1", "-face", "-face-1")
 
 
-def _by_icon(folder: Path) -> SvgReader:
+def _by_icon(folder: Path) -> GlyphReader:
     @cache
     def icons() -> dict:
         return json.loads((folder / "icons.json").read_text("utf-8"))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from scripts.train_demo_clip.sources import NOTO, Sources, SvgReader, find_noto_font
+from scripts.train_demo_clip.sources import NOTO, GlyphReader, Sources, find_noto_font
 from scripts.train_demo_clip.vocabulary import Glyph, Vocabulary
 
 SPRITE_PX = 96
@@ -31,7 +31,7 @@ class SpriteSheet:
 def load_sprites(sources: Sources, vocabulary: Vocabulary, cache: Path) -> SpriteSheet:
     """Return the sheet. The first call rasterises it into `cache`, which takes a few minutes."""
     index, data = cache / "sprites.json", cache / "sprites.npy"
-    expected = {"styles": [NOTO, *sources.svg_styles()], "glyphs": [glyph.hexcode for glyph in vocabulary.glyphs]}
+    expected = {"styles": [NOTO, *sources.styles()], "glyphs": [glyph.hexcode for glyph in vocabulary.glyphs]}
     if not (index.is_file() and json.loads(index.read_text()) == expected):
         _rasterise_all(sources, vocabulary, index, data)
     pixels = np.load(data, mmap_mode="r")
@@ -40,7 +40,7 @@ def load_sprites(sources: Sources, vocabulary: Vocabulary, cache: Path) -> Sprit
 
 def _rasterise_all(sources: Sources, vocabulary: Vocabulary, index: Path, data: Path) -> None:
     index.parent.mkdir(parents=True, exist_ok=True)
-    readers = sources.svg_styles()
+    readers = sources.styles()
     styles = [NOTO, *readers]
     shape = (len(styles), len(vocabulary.glyphs), SPRITE_PX, SPRITE_PX, 4)
     pixels = np.lib.format.open_memmap(data, mode="w+", dtype=np.uint8, shape=shape)
@@ -53,12 +53,17 @@ def _rasterise_all(sources: Sources, vocabulary: Vocabulary, index: Path, data: 
     index.write_text(json.dumps({"styles": styles, "glyphs": [glyph.hexcode for glyph in vocabulary.glyphs]}))
 
 
-def draw_glyph(glyph: Glyph, reader: SvgReader | None, side_px: int) -> Image.Image | None:
+def draw_glyph(glyph: Glyph, reader: GlyphReader | None, side_px: int) -> Image.Image | None:
     """One glyph as a square RGBA picture, or None if the style does not have it. Without a reader: Noto's font."""
     if reader is None:
         return _fit(_draw_noto(glyph), side_px)
-    svg = reader(glyph)
-    return None if svg is None else _fit(_draw_svg(svg, side_px * 2), side_px)
+    match reader(glyph):
+        case None:
+            return None
+        case str(svg):
+            return _fit(_draw_svg(svg, side_px * 2), side_px)
+        case bytes(file):
+            return _fit(Image.open(io.BytesIO(file)).convert("RGBA"), side_px)
 
 
 def _draw_svg(svg: str, side_px: int) -> Image.Image:

@@ -2,7 +2,7 @@
 
 The scenes are painted once into a store; then the model learns from a fixed number of pictures. Learning rate and
 curriculum depend on the share of them that it has seen, so the seed decides the result, not the clock.
-It writes a log line every 20 seconds and a checkpoint every 4 minutes. The same command continues a stopped run.
+It writes a log line every 20 seconds and a checkpoint every 2 minutes. The same command continues a stopped run.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from scripts.train_demo_clip.batches import Batch, Recipe, SceneStream, load_batches
 from scripts.train_demo_clip.captions import BARE, FULL, LOOSE, Captioner
 from scripts.train_demo_clip.export import export_model
+from scripts.train_demo_clip.gallery import Gallery
 from scripts.train_demo_clip.initial import start_patches
 from scripts.train_demo_clip.looks import describe_looks
 from scripts.train_demo_clip.muon import Muon
@@ -78,21 +79,20 @@ class Plan:
 
 
 def read_plan(arguments: list[str] | None = None) -> Plan:
+    on_gpu = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--sources", type=Path, default=Path("demo-clip-sources"), help="folder of `npm install`")
     parser.add_argument(
         "--cache", type=Path, default=Path.home() / ".cache" / "demo-clip", help="sprites, scenes, checkpoints"
     )
     parser.add_argument("--out", type=Path, default=Path("models/demo-clip"))
-    parser.add_argument("--pictures", type=int, default=2_400_000, help="how many pictures the model learns from")
-    parser.add_argument("--scenes", type=int, default=300_000, help="how many of them are painted (28 kB each)")
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--keep", type=float, default=0.5, help="share of the patches that the vision tower sees")
+    parser.add_argument("--pictures", type=int, default=3_200_000, help="how many pictures the model learns from")
+    parser.add_argument("--scenes", type=int, default=400_000, help="how many of them are painted (28 kB each)")
+    parser.add_argument("--batch", type=int, default=768 if on_gpu else 128)
+    parser.add_argument("--rate", type=float, default=1.5e-3 if on_gpu else 1e-3)
+    parser.add_argument("--keep", type=float, default=1.0, help="share of the patches that the vision tower sees")
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument(
-        "--workers", type=int, default=1 if not torch.cuda.is_available() else max(2, (os.cpu_count() or 4) - 2)
-    )
+    parser.add_argument("--workers", type=int, default=default_workers())
     parser.add_argument("--vocabulary", type=int, default=7500, help="number of pieces that the tokenizer learns")
     parser.add_argument("--leave-out", choices=sorted(STYLE_WEIGHTS), help="a style to choose settings by")
     parser.add_argument("--without", nargs="*", default=[], choices=[field.name for field in fields(Recipe)])
@@ -119,8 +119,9 @@ class Trainer:
         self.state = self._find_checkpoint()
         self.tokenizer = load_tokenizer(plan.cache / "tokenizer") if self.state else self._learn_tokenizer()
         self.model = build_model(build_config(self.tokenizer)).to(self.device)
-        for layer in self.model.vision_model.encoder.layers:
-            layer.compile()  # a third less time on a CPU; texts have too many shapes for it
+        if self.device.type == "cpu":
+            for layer in self.model.vision_model.encoder.layers:
+                layer.compile()  # a third less time; texts have too many shapes for it
         self.heads = SceneHeads(
             self.model.config.vision_config.hidden_size, self.model.config.projection_dim, len(vocabulary.glyphs)
         ).to(self.device)
@@ -130,6 +131,8 @@ class Trainer:
         if self.state is not None:
             self._restore(self.state)
             torch.manual_seed(plan.seed + self.step)  # of the dropped patches
+        on_gpu = self.device.type == "cuda"
+        self.gallery = Gallery(self.store.pixels, plan.seed + self.step) if on_gpu else None
 
     def _find_checkpoint(self) -> dict | None:
         """The checkpoint of the same run. Another run's checkpoint is not continued, and said so."""
@@ -190,12 +193,12 @@ class Trainer:
         recipe = Recipe(**dict.fromkeys(self.plan.without, False))
         stream = SceneStream(
             self.store, self.planner, self.captioner, self.tokenizer, self.looks,
-            self.plan.batch, self.plan.seed, self.step, self.plan.steps, recipe,
+            self.plan.batch, self.plan.seed, self.step, self.plan.steps, recipe, with_pixels=self.gallery is None,
         )  # fmt: skip
         if self.step == 0:
             self._start_patches(stream)
         last, said, saved = time.monotonic(), self.spent_s, self.spent_s
-        losses: list[float] = []
+        losses: list[torch.Tensor] = []
         for batch in load_batches(stream, self.plan.workers):
             losses.append(self._train_step(batch, self.step / self.plan.steps))
             now = time.monotonic()
@@ -203,13 +206,13 @@ class Trainer:
             if self.spent_s - said > 20:
                 self._report(losses)
                 losses, said = [], self.spent_s
-            if self.spent_s - saved > 240:
+            if self.spent_s - saved > 120:
                 self.save()
                 saved = self.spent_s
         self.save()
         export_model(self.averaged(), self.tokenizer, self.plan.out)
 
-    def _train_step(self, batch: Batch, progress: float) -> float:
+    def _train_step(self, batch: Batch, progress: float) -> torch.Tensor:
         for optimiser, peak in zip(self.optimisers, (_MUON_RATE, self.plan.rate), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = peak * rate_at(progress)
@@ -225,7 +228,7 @@ class Trainer:
             self.model.logit_scale.clamp_(0, _HIGHEST_SCALE)
             self._average()
         self.step += 1
-        return loss.item()
+        return loss.detach()
 
     def _loss(self, batch: Batch, keep: float) -> torch.Tensor:
         features = encode_images(self.model, self._pixels(batch), keep)
@@ -250,9 +253,13 @@ class Trainer:
 
     def _encode_texts(self, *groups: torch.Tensor) -> list[torch.Tensor]:
         """(N, L) token ids to (N, D) for each group. All texts of about one length go through the tower together."""
-        tokens = torch.nn.utils.rnn.pad_sequence(
-            [row for group in groups for row in group], batch_first=True, padding_value=self.tokenizer.pad_token_id
-        ).to(self.device)
+        longest, padding = max(group.shape[1] for group in groups), self.tokenizer.pad_token_id
+        tokens = torch.cat(
+            [torch.nn.functional.pad(group, (0, longest - group.shape[1]), value=padding) for group in groups]
+        )
+        if self.device.type == "cuda":  # many small steps would take longer there than the padding
+            encoded = self._encode_bucket(tokens.to(self.device, non_blocking=True))
+            return list(encoded.split([len(group) for group in groups]))
         lengths = (tokens != self.tokenizer.pad_token_id).sum(1) + 1  # the end mark is the padding, too
         order = lengths.argsort()
         rows = [self._encode_bucket(tokens[bucket, : lengths[bucket].max()]) for bucket in order.chunk(_BUCKETS)]
@@ -263,7 +270,11 @@ class Trainer:
         return self.model.text_projection(self.model.text_model(input_ids=tokens).pooler_output)
 
     def _pixels(self, batch: Batch) -> torch.Tensor:
-        return (batch["pixels"].to(self.device).float() / 255 - PIXEL_MEAN) / PIXEL_STD
+        pixels = batch["pixels"]
+        if pixels is None:
+            assert self.gallery is not None
+            pixels = self.gallery.take(batch["rows"], jitter="jitter" not in self.plan.without)
+        return (pixels.float() / 255 - PIXEL_MEAN) / PIXEL_STD
 
     def _average(self) -> None:
         current = self.model.state_dict()
@@ -271,13 +282,13 @@ class Trainer:
         decay = min(_EMA, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_([self.average[name] for name in names], [current[name] for name in names], 1 - decay)
 
-    def _report(self, losses: list[float]) -> None:
+    def _report(self, losses: list[torch.Tensor]) -> None:
         line = {
             "step": self.step,
             "images": self.step * self.plan.batch,
             "minutes": round(self.spent_s / 60, 2),
             "images_s": round(self.plan.batch * len(losses) / 20, 1),
-            "loss": round(float(np.mean(losses)), 4),
+            "loss": round(torch.stack(losses).mean().item(), 4),
             "rate": round(self.optimisers[1].param_groups[0]["lr"], 6),
             "scale": round(self.model.logit_scale.exp().item(), 2),
         }
@@ -303,8 +314,20 @@ class Trainer:
 
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether the processor has instructions for bfloat16. Emulated, it is eight times slower than float32."""
+    if device.type == "cuda":
+        return True
     able = torch.cpu.get_capabilities()
-    return device.type == "cuda" or bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+def default_workers() -> int:
+    """Processes that prepare batches: a GPU waits for them."""
+    return max(2, (os.cpu_count() or 4) - 2) if torch.cuda.is_available() else 1
+
+
+def default_threads() -> int:
+    """Beside a GPU, all cores prepare batches."""
+    return 1 if torch.cuda.is_available() else os.cpu_count() or 2
 
 
 def rate_at(progress: float) -> float:
@@ -316,7 +339,7 @@ def rate_at(progress: float) -> float:
 
 def main() -> None:
     plan = read_plan()
-    torch.set_num_threads(os.cpu_count() or 2)
+    torch.set_num_threads(default_threads())
     Trainer(plan).run()
 
 

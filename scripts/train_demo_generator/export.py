@@ -28,7 +28,7 @@ def load_checkpoint(cache: Path) -> StableDiffusionPipeline:
     autoencoder = load_autoencoder(cache)
     autoencoder.register_to_config(scaling_factor=round(scale_of(np.load(latent_file(cache, 0))), 4))
     denoiser = build_denoiser()
-    denoiser.load_state_dict(torch.load(cache / "denoiser.pt", weights_only=True)["average"])
+    denoiser.load_state_dict(torch.load(cache / "denoiser.pt", weights_only=True, map_location="cpu")["average"])
     texts = CLIPTextModel.from_pretrained(cache / "clip", dtype=torch.float32)
     return build_pipeline(autoencoder, texts, CLIPTokenizer.from_pretrained(cache / "clip"), denoiser.eval())
 
@@ -38,7 +38,7 @@ def write_pipeline(pipeline: StableDiffusionPipeline, folder: Path) -> None:
     for part in _PARTS:
         shutil.rmtree(folder / part, ignore_errors=True)
     pipeline.to(torch.float16).save_pretrained(folder)
-    for file in [*folder.glob("*.json"), *folder.glob("*/*config.json")]:
+    for file in [folder / "model_index.json", *folder.glob("*/*config.json")]:
         _drop_traces(file)
     for file in folder.rglob("*.safetensors"):
         file.chmod(0o644)  # only its owner could read it, but a service runs as another user

@@ -53,7 +53,7 @@ def plan_chunk(planner: ScenePlanner, chunk: int) -> list[Scene]:
 
 def load_autoencoder(cache: Path) -> AutoencoderTiny:
     autoencoder = build_autoencoder()
-    autoencoder.load_state_dict(torch.load(cache / "autoencoder.pt", weights_only=True)["model"])
+    autoencoder.load_state_dict(torch.load(cache / "autoencoder.pt", weights_only=True, map_location="cpu")["model"])
     return autoencoder.eval()
 
 

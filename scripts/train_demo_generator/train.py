@@ -6,31 +6,33 @@ average depend on the pictures so far, not on their planned number, so each chec
 
 import argparse
 import json
-import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers.models.attention_processor import AttnProcessor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from scripts.train_demo_clip.captions import Captioner
 from scripts.train_demo_clip.muon import Muon
 from scripts.train_demo_clip.scenes import Scene
-from scripts.train_demo_clip.train import has_fast_bfloat16
+from scripts.train_demo_clip.train import default_threads, has_fast_bfloat16
 from scripts.train_demo_generator.latents import CHUNK, Studio, latent_file, open_studio, plan_chunk
 from scripts.train_demo_generator.model import build_denoiser, build_scheduler
 from scripts.train_demo_generator.prompts import describe
 
 _MUON_RATE = 2e-3
 _WARM_UP = 100  # steps
+_REFRESH = 200  # steps, after which new latents are looked for
 _FULL_RATE = 3000  # steps, after which the rates fall with the square root
 _WITHOUT_WORDS = 0.1  # share of the captions that are dropped, for guidance (arXiv:2207.12598)
 _LIGHT = 5.0  # signal-to-noise ratio from which a step counts less (arXiv:2303.09556)
 _AVERAGE_POWER = 6.94  # the average spans about a tenth of the steps so far (arXiv:2312.02696, section 3.1)
-_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Plan:
     rate: float
     seed: int
     threads: int
+    workers: int
 
 
 def read_plan(arguments: list[str] | None = None) -> Plan:
@@ -57,7 +60,9 @@ def read_plan(arguments: list[str] | None = None) -> Plan:
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="1 if other work uses the CPU too")
+    parser.add_argument("--threads", type=int, default=default_threads(), help="1 if other work uses the CPU too")
+    on_gpu = torch.cuda.is_available()
+    parser.add_argument("--workers", type=int, default=4 if on_gpu else 0, help="processes that prepare batches")
     return Plan(**vars(parser.parse_args(arguments)))
 
 
@@ -71,11 +76,18 @@ class Texts:
         self.tokenizer = CLIPTokenizer.from_pretrained(folder)
         self.tower = CLIPTextModel.from_pretrained(folder, dtype=torch.float32).requires_grad_(False).eval()
 
-    def states(self, texts: list[str]) -> torch.Tensor:
-        """(N, 32, 128), as the pipeline makes them."""
-        tokens = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt")
+    def to(self, device: torch.device) -> "Texts":
+        self.tower.to(device)
+        return self
+
+    def tokens(self, texts: list[str]) -> torch.Tensor:
+        """(N, 32)."""
+        return self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
+
+    def states(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(N, 32) -> (N, 32, 128), as the pipeline makes them."""
         with torch.no_grad():
-            return self.tower(tokens.input_ids)[0]
+            return self.tower(tokens)[0]
 
 
 class LatentStore:
@@ -108,6 +120,35 @@ class LatentStore:
         return torch.from_numpy(picked).float() * self.scale
 
 
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class LatentStream(IterableDataset[Batch]):
+    """Batches from number `first` on: latents (B, 6, 12, 12) and the tokens (B, 32) of their captions."""
+
+    def __init__(self, store: LatentStore, captioner: Captioner, texts: Texts, plan: Plan, first: int) -> None:
+        self.store, self.captioner, self.texts, self.plan, self.first = store, captioner, texts, plan, first
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        if worker:
+            torch.set_num_threads(1)
+        number = self.first + (worker.id if worker else 0)
+        while True:
+            yield self.make(number)
+            number += worker.num_workers if worker else 1
+            if number % _REFRESH == 0:
+                self.store.refresh()
+
+    def make(self, number: int) -> Batch:
+        """Batch `number`; it depends on the seed, the number and the latents that are there."""
+        rng = np.random.default_rng((self.plan.seed, number))
+        numbers = rng.integers(len(self.store), size=self.plan.batch)
+        texts = [describe(self.captioner, self.store.scenes[number], rng) for number in numbers]
+        said = ["" if rng.random() < _WITHOUT_WORDS else text for text in texts]
+        return self.store.rows(numbers), self.texts.tokens(said)
+
+
 def scale_of(latents: np.ndarray) -> float:
     return float(1 / latents.astype(np.float32).std())
 
@@ -116,13 +157,14 @@ class Trainer:
     def __init__(self, plan: Plan, studio: Studio) -> None:
         torch.manual_seed(plan.seed)
         self.plan = plan
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.captioner = studio.captioner
         self.store = LatentStore(plan.cache, studio)
         self.texts = Texts(plan.clip, plan.cache)
-        self.signal = build_scheduler().alphas_cumprod
+        self.signal = build_scheduler().alphas_cumprod.to(self.device)
         self.model = build_denoiser()
         self.model.set_attn_processor(AttnProcessor())  # faster than the fused kernel where tokens are few
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         self.inner = inner_matrices(self.model)
         self.optimisers = self._build_optimisers()
@@ -138,14 +180,14 @@ class Trainer:
         """Muon for the matrices and filters inside, AdamW for all other weights."""
         taken = {id(weight) for weight, _ in self.inner}
         rest = [weight for weight in self.model.parameters() if id(weight) not in taken]
-        kind = torch.bfloat16 if has_fast_bfloat16(_CPU) else torch.float32
+        kind = torch.bfloat16 if has_fast_bfloat16(self.device) else torch.float32
         return [
             Muon([matrix for _, matrix in self.inner], lr=_MUON_RATE, weight_decay=0.01, dtype=kind),
             torch.optim.AdamW(rest, lr=self.plan.rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True),
         ]
 
     def _restore(self) -> None:
-        state = torch.load(self.checkpoint, weights_only=True)
+        state = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
         self.model.load_state_dict(state["model"])
         for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(kept)
@@ -166,29 +208,36 @@ class Trainer:
 
     def run(self) -> None:
         began, said, saved = time.monotonic() - self.spent_s, self.spent_s, self.spent_s
-        losses: list[float] = []
+        losses: list[torch.Tensor] = []
+        stream = LatentStream(self.store, self.captioner, self.texts, self.plan, self.step)
+        batches = iter(
+            DataLoader(
+                stream,
+                batch_size=None,
+                num_workers=self.plan.workers,
+                prefetch_factor=8 if self.plan.workers else None,
+                pin_memory=self.device.type == "cuda",
+            )
+        )
+        self.texts.to(self.device)  # after the workers, which need the tokenizer only, have begun
         while self.seen < self.plan.pictures:
-            losses.append(self.train_step())
+            losses.append(self.train_step(next(batches)))
             self.spent_s = time.monotonic() - began
             if self.spent_s - said > 20:
                 self._report(losses, self.spent_s - said)
                 losses, said = [], self.spent_s
-                self.store.refresh()
-            if self.spent_s - saved > 240:
+            if self.spent_s - saved > 60:
                 self.save()
                 saved = self.spent_s
         self.save()
 
-    def train_step(self) -> float:
+    def train_step(self, batch: Batch) -> torch.Tensor:
         for optimiser, peak in zip(self.optimisers, (_MUON_RATE, self.plan.rate), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = peak * rate_at(self.step)
-        rng = np.random.default_rng((self.plan.seed, self.step))
-        numbers = rng.integers(len(self.store), size=self.plan.batch)
-        texts = [describe(self.captioner, self.store.scenes[number], rng) for number in numbers]
-        said = ["" if rng.random() < _WITHOUT_WORDS else text for text in texts]
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16(_CPU)):
-            loss = denoising_loss(self.model, self.store.rows(numbers), self.texts.states(said), self.signal)
+        latents, tokens = (part.to(self.device, non_blocking=True) for part in batch)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)):
+            loss = denoising_loss(self.model, latents, self.texts.states(tokens), self.signal)
         self.model.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -198,15 +247,15 @@ class Trainer:
             optimiser.step()
         self.step, self.seen = self.step + 1, self.seen + self.plan.batch
         update_average(self.average, self.model.state_dict(), self.step)
-        return loss.item()
+        return loss.detach()
 
-    def _report(self, losses: list[float], seconds: float) -> None:
+    def _report(self, losses: list[torch.Tensor], seconds: float) -> None:
         line = {
             "step": self.step,
             "images": self.seen,
             "minutes": round(self.spent_s / 60, 2),
             "images_s": round(self.plan.batch * len(losses) / seconds, 1),
-            "loss": round(float(np.mean(losses)), 4),
+            "loss": round(torch.stack(losses).mean().item(), 4),
             "rate": round(self.optimisers[1].param_groups[0]["lr"], 6),
             "scenes": len(self.store),
         }
@@ -220,7 +269,8 @@ def denoising_loss(
 ) -> torch.Tensor:
     """The error of the velocity (arXiv:2202.00512). `signal` (T,): the share of the latents' variance at each time."""
     batch = len(latents)
-    times = ((torch.arange(batch) + torch.rand(batch)) / batch * len(signal)).long()  # all noise levels in each batch
+    places = torch.arange(batch, device=latents.device) + torch.rand(batch, device=latents.device)
+    times = (places / batch * len(signal)).long()  # all noise levels in each batch
     share = signal[times][:, None, None, None]
     noise = torch.randn_like(latents)
     noisy = share.sqrt() * latents + (1 - share).sqrt() * noise
