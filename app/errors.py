@@ -7,6 +7,7 @@ AppError
 │   ├── ObjectTooLarge
 │   ├── UnsupportedImageType
 │   ├── UrlRefused
+│   ├── InvalidCursor
 │   ├── ContentRefused
 │   └── FetchFailed
 ├── NotFound
@@ -17,6 +18,7 @@ AppError
 │   ├── DeletionNotFound
 │   ├── DismissalNotFound
 │   ├── ModelNotFound
+│   ├── SessionNotFound
 │   └── JobNotFound
 ├── Conflict
 │   ├── PreconditionFailed
@@ -25,9 +27,12 @@ AppError
 │   ├── StorageUnavailable
 │   ├── VectorStoreUnavailable
 │   ├── WebSearchUnavailable
+│   ├── SessionStoreUnavailable
+│   ├── RewriteFailed
 │   ├── IndexNotReady
 │   ├── Overloaded
 │   └── StillComparing
+├── PagesGone
 ├── IndexCorrupt
 ├── IndexMismatch
 ├── ShrinkRefused
@@ -72,6 +77,10 @@ class UnsupportedImageType(InvalidInput):
 
 class UrlRefused(InvalidInput):
     """An address that pictures are not fetched from."""
+
+
+class InvalidCursor(InvalidInput):
+    """A cursor that this service did not write, or not for this caller."""
 
 
 class ContentRefused(InvalidInput):
@@ -121,6 +130,10 @@ class ModelNotFound(NotFound):
     """No model with that name in this service."""
 
 
+class SessionNotFound(NotFound):
+    """No search session with that id, or none any more, or it is another caller's."""
+
+
 class Conflict(AppError):
     """Another writer or run was first."""
 
@@ -153,6 +166,14 @@ class WebSearchUnavailable(Unavailable):
     """The provider of pictures on the web did not answer, or takes no more searches for now."""
 
 
+class SessionStoreUnavailable(Unavailable):
+    """Redis, which has the search sessions, did not answer, or refused."""
+
+
+class RewriteFailed(Unavailable):
+    """The rewriter made no usable query, or not in time. The message is fit for clients."""
+
+
 class IndexNotReady(Unavailable):
     """No generation is loaded yet."""
 
@@ -163,6 +184,10 @@ class Overloaded(Unavailable):
 
 class StillComparing(Unavailable):
     """The duplicates of this library are being looked for."""
+
+
+class PagesGone(AppError):
+    """The state of the index that the pages of a search show is gone."""
 
 
 class IndexCorrupt(AppError):

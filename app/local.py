@@ -20,7 +20,7 @@ from app.folder_cache import bring_up_to_date, load_index, remake, settings_for
 from app.models.base import Embedder
 from app.pictures.formats import is_picture_name
 from app.pictures.processes import InThisProcess
-from app.search.service import MAX_QUERY_CHARS
+from app.search.query import MAX_QUERY_CHARS
 from app.settings import ModelSettings, Settings, load_settings
 from app.types import Vectors, row_id
 

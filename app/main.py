@@ -28,7 +28,10 @@ from app.library.export import routes as export
 from app.library.imports import routes as imports
 from app.library.listing import routes as listing
 from app.library.map import routes as map_routes
+from app.search import batch_routes, composed_schemas
 from app.search import routes as search
+from app.search.explain import routes as explain
+from app.sessions import routes as sessions
 from app.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -63,11 +66,18 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
             settings.image,
             settings.server,
             max_form_bytes={f"{API_PREFIX}/images/import": settings.imports.max_bytes},
-            max_json_bytes={f"{openai.PREFIX}{openai.EMBEDDINGS}": openai.max_body_bytes(settings.image)},
+            max_json_bytes={
+                f"{API_PREFIX}/search": composed_schemas.max_body_bytes(settings.image),
+                f"{API_PREFIX}/search/batch": composed_schemas.max_body_bytes(settings.image),
+                f"{openai.PREFIX}{openai.EMBEDDINGS}": openai.max_body_bytes(settings.image),
+            },
         ),
         redoc_url=None,
     )
     app.include_router(search.router, prefix=API_PREFIX)
+    app.include_router(batch_routes.router, prefix=API_PREFIX)
+    app.include_router(explain.router, prefix=API_PREFIX)
+    app.include_router(sessions.router, prefix=API_PREFIX)
     app.include_router(imports.router, prefix=API_PREFIX)
     app.include_router(library_editing.router, prefix=API_PREFIX)
     app.include_router(library.router, prefix=API_PREFIX)

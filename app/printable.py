@@ -29,6 +29,11 @@ def printable_json(document: bytes) -> bytes:
     return _UNSAFE_IN_LINES.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
 
 
+def one_line(text: str) -> str:
+    """The text on one line, with single spaces in place of white space and of what is not safe to print."""
+    return " ".join(_UNSAFE.sub(" ", text).split())
+
+
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
 

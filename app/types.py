@@ -198,6 +198,12 @@ class Hit:
     """0 to 1, from 0.5 on the picture may well fit the query; None where it is not known."""
     words: float | None = None
     """How well name, folder, caption and tags fit the query, 0 to 1; None where they were not searched."""
+    parts: tuple[float, ...] | None = None
+    """What each term of the query adds to the score; None where nobody asked."""
+    combined: float | None = None
+    """How well the picture fits all terms; None where the order is by another score."""
+    stands_for: int | None = None
+    """Pictures of the same photo that it stands for, itself included; None where they are not folded."""
 
     @property
     def distance(self) -> float:

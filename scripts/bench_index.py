@@ -28,6 +28,7 @@ from rich.console import Console
 from transformers import AutoImageProcessor
 
 from app import bootstrap
+from app.bootstrap.parts import DECODERS
 from app.catalog.layout import INDEX_PREFIX
 from app.models.base import ModelInputs, Towers
 from app.models.calibration import SAMPLES, Calibration, spread
@@ -36,6 +37,7 @@ from app.models.embedder import DualEncoder
 from app.models.hugging_face import SourceModel
 from app.models.lazy import LazyEmbedder
 from app.pictures.decoding import decode_image
+from app.pictures.processes import DecoderProcesses
 from app.settings import ImageSettings, IndexSettings, ModelSettings, Settings, StorageSettings
 from app.types import Vectors
 from indexer.plan import Options
@@ -88,7 +90,7 @@ class OwnRun:
         self.towers = TimedTowers(embedder._towers)
         embedder._towers = self.towers
         self._embedder = embedder
-        self._decoders = bootstrap.DecoderProcesses(bootstrap.DECODERS, settings.image.max_memory_bytes)
+        self._decoders = DecoderProcesses(DECODERS, settings.image.max_memory_bytes)
 
     def index(self) -> float:
         store = bootstrap.open_store(self._settings.storage)

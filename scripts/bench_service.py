@@ -6,9 +6,10 @@ The installed service runs in its own process over a folder with `--count` made-
 this processor has instructions for (`--precision`). 8 bits are fitted to the sample pictures first, where that was not
 done before. Every query is a new text, except in the row `asked before`. `batching off` is the service in the last
 arithmetic with one text a pass (BATCH_MAX_SIZE=1). `in process` is the least that a search needs: tokens, model, vector
-search. All run at the same time and are measured by turns, with texts of the same kind. `--infinity` is the address of
-an infinity server: it embeds with the same model and does no search. For random weights, make the model's folder first
-and give it to both:
+search. `hybrid` searches words too; `composed` has a term and a minus term, both new texts; `explained` adds each
+term's part of each score. All run at the same time and are measured by turns, with texts of the same kind.
+`--infinity` is the address of an infinity server: it embeds with the same model and does no search. For random weights,
+make the model's folder first and give it to both:
 
     python -m scripts.bench.architectures vit-b-32 FOLDER
     infinity_emb v2 --model-id FOLDER --engine torch --device cpu
@@ -153,6 +154,11 @@ class Request:
 
 
 SEARCH = Request("/api/v1/search/text", lambda text: {"query": text, "k": 10, "auto_folder": False})
+HYBRID = Request(SEARCH.path, lambda text: SEARCH.body(text) | {"mode": "hybrid"})
+COMPOSED = Request(
+    "/api/v1/search", lambda text: {"terms": [{"text": text}, {"text": f"{text} at dusk", "weight": -0.5}], "k": 10}
+)
+EXPLAINED = Request(COMPOSED.path, lambda text: COMPOSED.body(text) | {"explain": True})
 EMBED = Request("/embeddings", lambda text: {"input": [text], "modality": "text"})
 
 
@@ -296,6 +302,9 @@ def main(
                   ("batching off", chosen[-1], rival.address, SEARCH, fresh),
                   *([("infinity, no search", "", infinity, EMBED, fresh)] if infinity else []),
                   ("ours, asked before", chosen[-1], ours[-1].address, SEARCH, again),
+                  ("hybrid", chosen[-1], ours[-1].address, HYBRID, fresh),
+                  ("composed", chosen[-1], ours[-1].address, COMPOSED, fresh),
+                  ("composed, explained", chosen[-1], ours[-1].address, EXPLAINED, fresh),
               )
               for number in (1, clients)),
         ]  # fmt: skip

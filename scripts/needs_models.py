@@ -5,7 +5,7 @@
 
 import sys
 
-from app.bootstrap import make_captioner
+from app.bootstrap import make_captioner, make_rewriter
 from app.errors import AppError
 from app.models.extra import PackageMissing, check_installed
 from app.settings import load_settings
@@ -16,6 +16,7 @@ def needs_models() -> bool:
         settings = load_settings()
         check_installed(settings.model)
         make_captioner(settings)
+        make_rewriter(settings)
     except PackageMissing:
         return True
     except AppError:

@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.support.environment",
     "tests.support.milvus_server",
     "tests.support.model_cache",
+    "tests.support.redis_server",
     "tests.support.s3_server",
     "tests.support.small_service",
 ]
@@ -44,6 +45,7 @@ ONE_WORKER = {
     "tests/models/": "models",
     "tests/cli/test_demo.py": "demo",
     "tests/e2e/test_demo_rankings.py": "demo",
+    "tests/e2e/test_session_users.py": "demo",
     "tests/e2e/test_documents.py": "demo",
 }
 """Tests, by the start of their names, that one worker runs: they share PyTorch and transformers, or a running demo."""

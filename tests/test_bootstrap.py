@@ -23,7 +23,7 @@ from app.library.thumbnails import thumbnail_key
 from app.models.checkpoint import Checkpoint
 from app.models.openvino.conversion import Converter
 from app.pictures.processes import InThisProcess
-from app.search.service import Query
+from app.search.query import Query
 from app.settings import ImageSettings, IndexSettings, ModelSettings, Settings, StorageSettings
 from app.storage.base import KEYS_ONLY
 from indexer.plan import Options
@@ -148,7 +148,7 @@ def test_an_index_of_another_model_is_refused_before_the_model_is_converted(
     with pytest.raises(IndexMismatch, match=sentence):
         check_index(build(real))
     with pytest.raises(IndexMismatch, match=sentence):
-        search_once(real, Query((Text("a cat"),), 1))
+        search_once(real, Query.of(Text("a cat"), k=1))
     with pytest.raises(IndexMismatch, match=sentence):
         run_index(build(real), Options(), SilentProgress())
 

@@ -33,7 +33,7 @@ COMPOSE_ONLY = {"INDEX_EVERY", "S3_PORT", "PICTURES", "MODEL_FOLDER", "PIP_EXTRA
 """Variables that docker compose reads for itself."""
 SERVICE_KEYS = {
     *("image", "build", "init", "restart", "env_file", "environment", "volumes", "read_only", "tmpfs", "cap_drop"),
-    *("security_opt", "depends_on", "command", "entrypoint", "ports", "healthcheck", "stop_grace_period"),
+    *("security_opt", "depends_on", "command", "entrypoint", "ports", "healthcheck", "stop_grace_period", "profiles"),
 }
 VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?:(:?-)([^}]*))?\}")
 
@@ -101,7 +101,7 @@ def test_the_build_context_holds_what_is_copied_and_nothing_else() -> None:
     unused = [path for path in context if not any(PurePosixPath(path).is_relative_to(source) for source in copied)]
 
     assert unused == []
-    assert {"app/settings.py", "indexer/__init__.py", "pyproject.toml", "scripts/fill_bucket.py"} <= context
+    assert {"app/settings/__init__.py", "indexer/__init__.py", "pyproject.toml", "scripts/fill_bucket.py"} <= context
     assert not [path for path in context if "__pycache__" in path or path.endswith(".pyc")]
 
 

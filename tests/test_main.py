@@ -20,7 +20,7 @@ from app.encoder.encoder import Text
 from app.errors import InvalidSettings, ModelUnavailable
 from app.main import COMPAT_ROUTERS, create_app
 from app.models.embedder import DualEncoder
-from app.search.service import Query
+from app.search.query import Query
 from app.settings import COMPAT, ModelSettings, ServerSettings, Settings, StorageSettings
 from tests.support.catalogs import catalog_on
 from tests.support.service import (
@@ -186,7 +186,7 @@ def test_the_log_level_is_set(tmp_path: Path) -> None:
 def test_every_key_is_served_by_the_running_parts(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(make_parts(tmp_path)) as state:
-            answer = await state["search"].search(Query((Text("dog"),), 100), state["current_view"]())
+            answer = await state["search"].search(Query.of(Text("dog"), k=100), state["current_view"]())
             assert {hit.record.object_key for hit in answer.hits} == set(KEYS)
 
     asyncio.run(story())

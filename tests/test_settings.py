@@ -49,6 +49,8 @@ def test_defaults_need_no_file(env_file: Path) -> None:
         ("INDEX_MAX_SHRINK", "0.25", "index", "max_shrink", 0.25),
         ("VECTOR_STORE", "faiss", "vector", "store", "faiss"),
         ("FETCH_TIMEOUT_S", "7", "fetch", "timeout_s", 7),
+        ("SESSION_IDLE_S", "60", "sessions", "idle_s", 60),
+        ("REDIS_URL", "redis://redis:6379/0", "sessions", "redis_url", "redis://redis:6379/0"),
         ("FETCH_ALLOWED_HOSTS", " NAS.lan, 10.0.0.0/8", "fetch", "allowed_hosts", "nas.lan,10.0.0.0/8"),
         ("IMPORT_MAX_PICTURES", "7", "imports", "max_pictures", 7),
         ("WEB_PROVIDERS", "openverse, ddgs", "web", "providers", "openverse,ddgs"),

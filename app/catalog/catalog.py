@@ -75,6 +75,13 @@ class Catalog:
         found = self._reader.load(known)
         return found[0] if found else None
 
+    def load_earlier(self, generation: str, journal: int) -> Snapshot | None:
+        """The state after a journal (0: before the first one) of the generation that is published; None: it is gone.
+
+        Vector servers keep no earlier state. Raises IndexCorrupt, IndexMismatch, StorageUnavailable.
+        """
+        return self._reader.load_earlier(generation, journal)
+
     def publish(
         self,
         changes: Changes,

@@ -59,6 +59,11 @@ def journal_key(generation: str, number: int) -> str:
     return f"{INDEX_PREFIX}{generation}/journal/{number}.json"
 
 
+def journal_number(key: str) -> int:
+    """Of what `journal_key` made."""
+    return int(key.rpartition("/")[2].removesuffix(".json"))
+
+
 def generation_of(key: str) -> str | None:
     """The generation that a key below `_index/` belongs to; None for a key of no generation."""
     name, slash, _ = key.removeprefix(INDEX_PREFIX).partition("/")

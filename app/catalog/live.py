@@ -77,6 +77,17 @@ class LiveCatalog:
             self._swap(newest)
             return View(newest)
 
+    def earlier(self, generation: str, journal: int, folders: tuple[str, ...]) -> View | None:
+        """The state after a journal of a generation, from the bucket, narrowed to `folders`; None where it is gone.
+
+        Raises IndexCorrupt, IndexMismatch, StorageUnavailable, VectorStoreUnavailable.
+        """
+        snapshot = self._catalog.load_earlier(generation, journal)
+        if snapshot is None:
+            return None
+        check_model(snapshot.pointer, self._model)
+        return View(snapshot, folders)
+
     def _follow(self, pointer: Pointer | None) -> None:
         if pointer is None:
             self._report(NOTHING_YET if self._snapshot is None else "The published index is gone from the bucket.")

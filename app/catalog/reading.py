@@ -79,6 +79,30 @@ class PublishedReader:
                 if latest is None or latest[0].token == pointer.token:
                     raise
 
+    def load_earlier(self, generation: str, journal: int) -> Snapshot | None:
+        """As `Catalog.load_earlier`. Journals are only appended, so the first ones of the pointer lead there."""
+        while True:
+            found = read_pointer(self._store)
+            if found is None or found[0].generation != generation or found[0].collection:
+                return None
+            pointer = found[0]
+            self._check_engine(pointer)
+            journals = tuple(entry for entry in pointer.journals if layout.journal_number(entry.key) <= journal)
+            last = layout.journal_number(journals[-1].key) if journals else 0
+            if last != journal:
+                return None
+            try:
+                snapshot = self._backend.load_generation(pointer, None)
+                for entry in journals:
+                    snapshot = snapshot.apply(journal_from_json(read_verified(self._store, entry), entry.key))
+            except IndexCorrupt:
+                latest = read_pointer(self._store)
+                if latest is None or latest[0].generation == generation:
+                    raise
+                continue
+            count = len(snapshot.records)
+            return replace(snapshot, pointer=replace(pointer, journals=journals, journal=journal, count=count))
+
     def _check_engine(self, pointer: Pointer) -> None:
         if pointer.engine != self._backend.engine:
             raise IndexMismatch(

@@ -10,7 +10,7 @@ from app.catalog.changes import Changes
 from app.catalog.pointer import Pointer
 from app.catalog.records import Records
 from app.catalog.words import changed_words
-from app.types import Skip, Vectors
+from app.types import Ids, Skip, Vectors
 from app.vectors.base import VectorStore
 from app.words.index import WordIndex
 
@@ -34,16 +34,18 @@ class Snapshot:
         """Pictures directly in each folder, by folder path."""
         return self.records.folder_counts()
 
-    def search(self, queries: Vectors, k: int, *, folders: Collection[str] = ()) -> list[list[tuple[int, float]]]:
+    def search(
+        self, queries: Vectors, k: int, *, folders: Collection[str] = (), among: Ids | None = None
+    ) -> list[list[tuple[int, float]]]:
         """For each query (Q, D) the best `(row id, score)` that the records list, best first.
 
         As `VectorStore.search`. A vector server is asked for more hits while rows of other states take up places.
         """
         if not self.pointer.collection:
-            return self.vectors.search(queries, k, folders=folders)
+            return self.vectors.search(queries, k, folders=folders, among=among)
         wanted = k
         while True:
-            found = self.vectors.search(queries, wanted, folders=folders)
+            found = self.vectors.search(queries, wanted, folders=folders, among=among)
             listed = [[hit for hit in hits if hit[0] in self.records][:k] for hits in found]
             if all(len(ours) == k or len(hits) < wanted for ours, hits in zip(listed, found, strict=True)):
                 return listed

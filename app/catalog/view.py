@@ -39,9 +39,19 @@ class View:
         return self._snapshot.pointer.token, *self._scope
 
     @property
+    def scope(self) -> tuple[str, ...]:
+        """The folders that the caller may see, sorted."""
+        return self._scope
+
+    @property
     def journal(self) -> int:
         """The number of the last journal; 0 for none."""
         return self._snapshot.pointer.journal
+
+    @property
+    def holds_still(self) -> bool:
+        """Whether later publications leave what this view finds as it is. A vector server changes its collection."""
+        return not self._snapshot.pointer.collection
 
     @property
     def published_at(self) -> float:
@@ -146,16 +156,18 @@ class View:
         """As `Records.find_content`, which may take as long as `columns` the first time. Raises IndexCorrupt."""
         return self._snapshot.records.find_content(content_hash, folder) if self.shows(folder) else None
 
-    def search(self, vector: Vectors, k: int, *, folders: Collection[str] = ()) -> list[tuple[ImageRecord, float]]:
+    def search(
+        self, vector: Vectors, k: int, *, folders: Collection[str] = (), among: Ids | None = None
+    ) -> list[tuple[ImageRecord, float]]:
         """The k pictures nearest to a vector (D,) with their cosines, best first.
 
-        Only pictures in or below one of `folders` are searched; no folders means all that can be seen.
-        Raises VectorStoreUnavailable.
+        Only pictures in or below one of `folders` are searched, and of the rows `among` where they are given; no
+        folders means all that can be seen. Raises VectorStoreUnavailable.
         """
         searched = self._visible_part_of(folders or EVERYWHERE)
         if not searched:
             return []
-        (hits,) = self._snapshot.search(vector[None], k, folders=() if "" in searched else searched)
+        (hits,) = self._snapshot.search(vector[None], k, folders=() if "" in searched else searched, among=among)
         records = self._snapshot.records.take([row for row, _ in hits])
         return [(record, score) for record, (_, score) in zip(records, hits, strict=True)]
 
@@ -173,15 +185,17 @@ class View:
         inside = () if "" in searched else searched
         return self._snapshot.words.search(text, k, folders=inside, among=among, also=also)
 
-    def nearest_rows(self, vectors: Vectors, k: int) -> list[list[tuple[int, float]]]:
-        """For each vector (Q, D) the k nearest pictures as `(row id, cosine)`, best first.
+    def nearest_rows(
+        self, vectors: Vectors, k: int, *, folders: Collection[str] = (), among: Ids | None = None
+    ) -> list[list[tuple[int, float]]]:
+        """For each vector (Q, D) the k nearest pictures as `(row id, cosine)`, best first. The rest as in `search`.
 
         Raises VectorStoreUnavailable.
         """
-        searched = self._visible_part_of(EVERYWHERE)
+        searched = self._visible_part_of(folders or EVERYWHERE)
         if not searched:
             return [[] for _ in vectors]
-        return self._snapshot.search(vectors, k, folders=() if "" in searched else searched)
+        return self._snapshot.search(vectors, k, folders=() if "" in searched else searched, among=among)
 
     def shows(self, folder: str) -> bool:
         """Whether the caller may see pictures of this folder."""

@@ -103,6 +103,10 @@ def search(
         bool,
         typer.Option(help="Search only in the folder that the query points at, as in 'dogs in the nature folder'."),
     ] = True,
+    minus_words: Annotated[
+        bool,
+        typer.Option(help="Take away what the query excludes, as in 'beach -people' or 'beach without people'."),
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     print0: Annotated[bool, typer.Option("--print0", help="Print the paths alone, for xargs -0.")] = False,
 ) -> None:
@@ -115,7 +119,7 @@ def search(
     from app.cli import search as searching
 
     write = searching.write_json if as_json else searching.write_paths if print0 else searching.write_lines
-    request = searching.Request(query or prompt or "", k, folder, auto_folder, images_dir)
+    request = searching.Request(query or prompt or "", k, folder, auto_folder, minus_words, images_dir)
     searching.search(request, write, tell=_tell)
 
 

@@ -19,7 +19,9 @@ from app.local import as_term
 from app.models.advice import IN_SHORT, is_sample, knows_drawings_only
 from app.printable import printable, printable_json
 from app.search.folders import FolderChoice
-from app.search.service import Query, SearchAnswer
+from app.search.minus_words import Understood
+from app.search.query import Query
+from app.search.service import SearchAnswer
 from app.settings import Settings, StorageSettings, load_settings
 from app.storage.urls import folder_of_url, scheme_of
 from app.types import Hit
@@ -33,6 +35,7 @@ class Request:
     k: int
     folder: str
     auto_folder: bool
+    minus_words: bool = True
     images_dir: Path | None = None
     """The folder to search; None for the index of STORAGE_URL."""
 
@@ -61,6 +64,8 @@ def search(request: Request, write: Callable[[list[Found], SearchAnswer], None],
     answer = _answer(settings, query, can_remake=request.images_dir is not None)
     if answer.folder and answer.folder.source == "detected":
         tell(_what_was_searched(answer.folder))
+    if answer.understood:
+        tell(_what_was_taken_away(answer.understood))
     if not answer.hits:
         tell("Nothing was found: the index has no pictures.")
     if not was_indexed and _is_guesswork(settings, answer):
@@ -126,7 +131,13 @@ def _query_of(request: Request, settings: Settings) -> Query:
     """Raises InvalidInput."""
     term = as_term(request.query, settings.image.max_bytes)
     auto_folder = request.auto_folder and isinstance(term, Text)
-    return Query((term,), request.k, folder=request.folder, auto_folder=auto_folder)
+    return Query.of(
+        term,
+        k=request.k,
+        folders=(request.folder,) if request.folder else (),
+        auto_folder=auto_folder,
+        minus_words=request.minus_words,
+    )
 
 
 def _answer(settings: Settings, query: Query, *, can_remake: bool) -> SearchAnswer:
@@ -169,13 +180,23 @@ def _path_of(hit: Hit, settings: Settings, images_dir: Path | None) -> str:
 
 
 def _what_was_searched(folder: FolderChoice) -> str:
+    if folder.widened:
+        return f"Searched everywhere for '{folder.embedded_text}'. --folder {folder.path!r} searches only there."
     return (
         f"Searched {' and '.join(folder.paths)} for '{folder.embedded_text}': the query points at that folder with "
         f"'{' '.join(folder.words)}'. --no-auto-folder searches everywhere."
     )
 
 
+def _what_was_taken_away(understood: Understood) -> str:
+    minus = " and ".join(f"'{phrase}'" for phrase in understood.minus)
+    return f"Looked for '{understood.text}' without {minus}. --no-minus-words takes all words as they are."
+
+
 def _folder_fields(folder: FolderChoice | None) -> dict[str, Any] | None:
     if folder is None:
         return None
-    return {"path": folder.path, "source": folder.source, "words": list(folder.words), "also": list(folder.also)}
+    return {
+        "path": folder.path, "source": folder.source, "words": list(folder.words), "also": list(folder.also),
+        "widened": folder.widened,
+    }  # fmt: skip

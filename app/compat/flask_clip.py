@@ -40,9 +40,10 @@ from app.library.export.routes import Exports
 from app.library.routes import Pictures
 from app.library.service import Library
 from app.library.thumbnails import ThumbnailSize
+from app.search.query import Query
 from app.search.routes import Search
 from app.search.schemas import QueryText
-from app.search.service import Query, SearchService
+from app.search.service import SearchService
 from app.types import ImageRecord
 
 TOP_K = 100
@@ -217,7 +218,7 @@ async def embedding_for_text(indexing: IndexState, view: ViewSource, query: Quer
 
 
 async def _found(term: Term, top_k: int, search: SearchService, library: Library, view: View) -> list[FoundPicture]:
-    answer = await search.search(Query((term,), min(max(1, top_k), MAX_TOP_K)), view)
+    answer = await search.search(Query.of(term, k=min(max(1, top_k), MAX_TOP_K)), view)
     numbers = await library.numbers([hit.record.image_id for hit in answer.hits], view)
     return [
         FoundPicture(id=number, distance=round(max(0.0, 2 - 2 * hit.score), 6))

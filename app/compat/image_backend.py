@@ -33,9 +33,10 @@ from app.library.editing.deleting import Selection
 from app.library.editing.routes import Adds, Deletes
 from app.library.routes import Pictures
 from app.library.service import Library
+from app.search.query import Query
 from app.search.routes import Fetching, Search
 from app.search.schemas import QueryText
-from app.search.service import Query, SearchService
+from app.search.service import SearchService
 from app.types import Hit, Source
 
 RESULTS = 100
@@ -208,7 +209,7 @@ async def search_url(
 
 
 async def _found(term: Term, request: Request, search: SearchService, view: View) -> SearchAnswer:
-    answer = await search.search(Query((term,), RESULTS, auto_folder=isinstance(term, Text)), view)
+    answer = await search.search(Query.of(term, k=RESULTS, auto_folder=isinstance(term, Text)), view)
     addresses = Addresses(request)
     results = [FoundImage.of(hit, addresses) for hit in answer.hits]
     return SearchAnswer(results=FoundImages(results=results, total_results=len(results)))

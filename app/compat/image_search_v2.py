@@ -32,9 +32,10 @@ from app.http.addresses import Addresses
 from app.http.openapi import problems
 from app.http.problems import problem
 from app.http.requests import ViewSource
+from app.search.query import Query
 from app.search.routes import Search
 from app.search.schemas import QueryText
-from app.search.service import Query, SearchService
+from app.search.service import SearchService
 from app.types import Hit
 
 DEFAULT_K = 5
@@ -95,7 +96,7 @@ class V2Result(BaseModel):
 @router.post("/search")
 async def search(body: V2Search, request: Request, search: Search, view: ViewSource) -> list[V2Result]:
     """Find pictures by words."""
-    query = Query((Text(body.query),), body.k, folder=body.folder or "", auto_folder=True)
+    query = Query.of(Text(body.query), k=body.k, folders=(body.folder,) if body.folder else (), auto_folder=True)
     return await _results(query, request, search, view)
 
 
@@ -113,7 +114,7 @@ async def search_by_image(
 ) -> list[V2Result]:
     """Find pictures that look like the one sent."""
     folder = folder_of_query or folder_of_form
-    query = Query((PictureFile(file.file),), k_of_query or k_of_form, folder=folder)
+    query = Query.of(PictureFile(file.file), k=k_of_query or k_of_form, folders=(folder,) if folder else ())
     return await _results(query, request, search, view)
 
 

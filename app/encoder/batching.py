@@ -26,7 +26,7 @@ from app.types import Vectors
 MAX_RETRY_AFTER_S: Final = 60
 
 BACKGROUND_SIZE: Final = 8
-"""Texts that are embedded together where no request waits for them."""
+"""Texts or pictures that are embedded together where requests may wait behind them."""
 
 Answer: TypeAlias = Vectors | Exception
 """The (D,) vector of one item, or why there is none."""
@@ -129,20 +129,27 @@ class MicroBatcher:
 
         Raises `Unavailable` when stopped. Exceptions of the model propagate.
         """
+        return await self._in_background(self._texts, texts)
+
+    async def embed_images(self, images: Sequence[Image.Image]) -> list[Vectors]:
+        """As `embed_texts`, of RGB pictures."""
+        return await self._in_background(self._images, images)
+
+    async def embed_image(self, image: Image.Image) -> Vectors:
+        """(D,) float32, unit length, of an RGB picture. Raises as `embed_text`."""
+        return await self._submit(self._images, image)
+
+    async def _in_background(self, queue: _Queue, items: Sequence[Any]) -> list[Vectors]:
         vectors: list[Vectors] = []
         size = min(BACKGROUND_SIZE, self._settings.max_size, self._settings.max_queue)
-        while len(vectors) < len(texts):
-            batch = texts[len(vectors) : len(vectors) + size]
-            made = await asyncio.gather(*(self._submit(self._texts, text) for text in batch), return_exceptions=True)
+        while len(vectors) < len(items):
+            batch = items[len(vectors) : len(vectors) + size]
+            made = await asyncio.gather(*(self._submit(queue, item) for item in batch), return_exceptions=True)
             if any(isinstance(one, Overloaded) for one in made):
                 await asyncio.sleep(self._time_to_empty_s())
                 continue
             vectors += _without_errors(made)
         return vectors
-
-    async def embed_image(self, image: Image.Image) -> Vectors:
-        """(D,) float32, unit length, of an RGB picture. Raises as `embed_text`."""
-        return await self._submit(self._images, image)
 
     async def _submit(self, queue: _Queue, item: Any) -> Vectors:
         if not self._accepting:

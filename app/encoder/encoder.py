@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
+from PIL import Image
 
 from app.catalog.view import View
 from app.encoder.batching import MicroBatcher, TextCache
@@ -132,6 +133,15 @@ class Encoder:
     async def embed_texts(self, texts: Sequence[str]) -> list[Vectors]:
         """As `MicroBatcher.embed_texts`."""
         return await self._batcher.embed_texts(texts)
+
+    async def embed_images(self, images: Sequence[Image.Image]) -> list[Vectors]:
+        """As `MicroBatcher.embed_images`."""
+        return await self._batcher.embed_images(images)
+
+    @property
+    def has_patches(self) -> bool:
+        """As `Embedder.has_patches`."""
+        return self._embedder.has_patches
 
     async def count_tokens(self, texts: Sequence[str]) -> int:
         """As `Embedder.count_tokens`. Raises Overloaded."""

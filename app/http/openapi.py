@@ -15,6 +15,7 @@ _REASONS = {
     404: "What was named does not exist",
     408: "The body came too slowly",
     409: "An index run is going on",
+    410: "The state of the index that the pages show is gone: search again",
     413: "Too large: the body, or the picture in bytes or pixels",
     415: "Unsupported content type or kind of picture",
     416: "The file ends before the first byte that `Range` asks for; `Content-Range` says where",

@@ -43,6 +43,8 @@ _ARCHIVED = "The picture lies in an archive of the storage. Restore the object t
 _COMPARING = "The pictures are being compared with each other. Ask again in a moment; it goes on meanwhile."
 _VECTORS = "The vector server does not answer. Try again later."
 _WEB_SEARCH = "The web search does not answer, or takes no more searches for now. Try again later."
+_REWRITING = "The language model made no usable query, or not in time. Try again later."
+_SESSIONS = "The search sessions can't be reached. They are not lost; try again later."
 
 _SEND_FILE = "Send the picture as a file part with a filename: curl -F file=@picture.jpg"
 _NO_FILE = (
@@ -59,6 +61,7 @@ TABLE: Mapping[type[errors.AppError], Kind] = {
     errors.ImageTooLarge: Kind(413, "too-large", "Too large"),
     errors.UnsupportedImageType: Kind(415, "unsupported-type", "Unsupported type"),
     errors.UrlRefused: Kind(400, "url-refused", "Address refused"),
+    errors.InvalidCursor: Kind(400, "invalid-cursor", "Invalid cursor"),
     errors.ContentRefused: Kind(422, "content-refused", "Content refused"),
     errors.FetchFailed: Kind(422, "fetch-failed", "The picture could not be fetched"),
     errors.NotFound: Kind(404, "not-found", "Not found"),
@@ -70,12 +73,16 @@ TABLE: Mapping[type[errors.AppError], Kind] = {
     errors.DeletionNotFound: Kind(404, "deletion-not-found", "No such deletion"),
     errors.DismissalNotFound: Kind(404, "dismissal-not-found", "No such dismissal"),
     errors.ModelNotFound: Kind(404, "model-not-found", "No such model"),
+    errors.SessionNotFound: Kind(404, "session-not-found", "No such session"),
     errors.Conflict: Kind(409, "conflict", "Conflict"),
     errors.IndexBusy: Kind(409, "index-busy", "An index run is going on"),
+    errors.PagesGone: Kind(410, "pages-gone", "These pages are gone"),
     errors.Unavailable: Kind(503, "unavailable", "Not available now", "The service can't do that right now."),
     errors.StorageUnavailable: Kind(503, "storage-unavailable", "Object storage not available", _STORAGE),
     errors.VectorStoreUnavailable: Kind(503, "vectors-unavailable", "Vector server not available", _VECTORS),
     errors.WebSearchUnavailable: Kind(503, "web-search-unavailable", "Web search not available", _WEB_SEARCH),
+    errors.SessionStoreUnavailable: Kind(503, "sessions-unavailable", "Sessions not available", _SESSIONS),
+    errors.RewriteFailed: Kind(503, "rewrite-failed", "The query was not rewritten", _REWRITING),
     errors.IndexNotReady: Kind(503, "index-not-ready", "No index yet", _NOT_READY),
     errors.IndexCorrupt: Kind(503, "index-not-ready", "No index yet", _NOT_READY),
     errors.IndexMismatch: Kind(503, "index-not-ready", "No index yet", _NOT_READY),

@@ -19,6 +19,8 @@ class Embedder(Protocol):
     identity: ModelIdentity
     notice: str | None
     """A sentence that the model's makers want users to read, from `config.json`'s `image2search.notice`."""
+    has_patches: bool
+    """Whether the image tower is a Vision Transformer."""
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """(N, D) float32 unit rows. The tokenizer cuts a text that is longer than the model's context."""

@@ -46,7 +46,7 @@ OTHERS: Final = (
     "merges.txt",
 )
 
-DESCRIPTIONS: Final = ("*.json", "*.txt", "*.model")
+DESCRIPTIONS: Final = ("*.json", "*.txt", "*.model", "*.jinja")
 """Files of a repository that say what the model is, without its weights."""
 
 VOLATILE: Final = frozenset(
@@ -77,6 +77,8 @@ class Role:
     """The sentence that says what to set the variable to."""
     decides: tuple[str, ...] = ()
     """Files that change what it computes, besides those of every model."""
+    sees: bool = True
+    """Whether it takes pictures."""
 
 
 EMBEDDER: Final = Role(
@@ -133,7 +135,7 @@ class Checkpoint:
             raise self.unavailable(f"{self.folder} has no weights (model.safetensors or pytorch_model.bin)")
         if not self._has(TOKENIZERS):
             raise self.unavailable(f"{self.folder} has no tokenizer ({', '.join(TOKENIZERS[:3])}, ...)")
-        if not self._has(foreign_layouts.PROCESSORS):
+        if self.role.sees and not self._has(foreign_layouts.PROCESSORS):
             raise self.unavailable(f"{self.folder} has no preprocessor_config.json, which says how to prepare pictures")
 
     def fingerprint(self) -> str:
@@ -186,17 +188,17 @@ def find_model(
     revision: str,
     role: Role,
     *,
-    demo: Path,
+    demo: Path | None = None,
     download: bool = True,
     fetch: "Callable[[Snapshot, str], Path] | None" = None,
 ) -> Checkpoint:
     """The model of this name, downloaded when it is not on this machine yet. Raises `ModelUnavailable`.
 
-    `demo` is the folder of the role's demo model. `fetch` gets the files that the role needs of the repository of this
-    name, and returns its folder; the files of one model of transformers otherwise. Without `download` it raises
-    NotDownloaded instead.
+    `demo` is the folder of the role's demo model, where it has one. `fetch` gets the files that the role needs of the
+    repository of this name, and returns its folder; the files of one model of transformers otherwise. Without
+    `download` it raises NotDownloaded instead.
     """
-    if name == DEMO_MODEL:
+    if name == DEMO_MODEL and demo:
         if not demo.is_dir():
             raise ModelUnavailable(
                 f"The demo model isn't in {demo}. Run from a checkout of the repository, which has it in"

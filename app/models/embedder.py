@@ -1,7 +1,7 @@
 """Texts and pictures to unit vectors in one shared space."""
 
-from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -16,6 +16,15 @@ from app.types import ModelIdentity, Vectors
 FORWARD_SIZE: Final = 64
 """Most texts or pictures in one pass through the network. Longer lists take several passes."""
 
+VISION_TRANSFORMERS: Final = frozenset(
+    {
+        *("clip", "clip_vision_model", "siglip", "siglip_vision_model", "siglip2", "siglip2_vision_model"),
+        *("altclip", "chinese_clip", "metaclip_2", "clipseg", "blip", "groupvit"),
+        *("vit", "deit", "beit", "dinov2"),
+    }
+)
+"""Of `model_type` in `config.json`, of a dual encoder or of its image tower."""
+
 Item = TypeVar("Item")
 
 
@@ -26,6 +35,7 @@ class DualEncoder:
         """Raises ModelUnavailable when the vectors of the two towers can't be compared."""
         self.prepare, self._towers = prepare, towers
         self._name, self.notice = checkpoint.name, checkpoint.notice
+        self.has_patches = is_vision_transformer(checkpoint.config)
         with checkpoint.translating("a first text and picture"):
             dimension = self._probe()
         self.identity = ModelIdentity(
@@ -89,3 +99,10 @@ class DualEncoder:
                 f" {image.shape[-1]}, so they can't be compared. Set MODEL to a dual encoder such as CLIP or SigLIP."
             )
         return int(text.shape[-1])
+
+
+def is_vision_transformer(config: Mapping[str, Any]) -> bool:
+    """Whether a dual encoder's `config.json` says that its image tower is a Vision Transformer."""
+    tower = config.get("vision_config")
+    named = tower.get("model_type") if isinstance(tower, Mapping) else None
+    return (named or config.get("model_type")) in VISION_TRANSFORMERS

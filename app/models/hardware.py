@@ -4,10 +4,13 @@ import ctypes
 import logging
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from app.errors import ModelUnavailable
 from app.models.extra import NETWORK, is_installed
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,15 @@ def has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def float_type(device: str) -> "torch.dtype":
+    """The arithmetic of networks that are not searched with: float32 on the CPU, 16 bits on CUDA."""
+    import torch
+
+    if device != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def has_int8_dot() -> bool:

@@ -1,13 +1,44 @@
-"""A model whose fingerprint is known at once. The model itself is loaded when something needs it."""
+"""Models that are loaded when something needs them. Of the embedder the fingerprint is known at once."""
 
 from collections.abc import Callable
 from functools import cached_property
 from threading import Lock
+from typing import Generic, TypeVar
 
 from app.models.base import Embedder
 from app.models.calibration import Calibration
 from app.pictures.decoding import ReadPicture
 from app.types import ModelIdentity
+
+_Model = TypeVar("_Model")
+
+
+class Lazy(Generic[_Model]):
+    """Loads a model once, at its first use. Thread-safe."""
+
+    def __init__(self, load: Callable[[], _Model]) -> None:
+        self._load = load
+        self._loading = Lock()
+        self._loaded: _Model | None = None
+
+    @property
+    def model(self) -> _Model:
+        """Loaded on the first call. Raises as `load` does; the next call tries again."""
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
+
+    @property
+    def loaded(self) -> _Model | None:
+        """The model if it is in memory. Does not wait for one that is being loaded."""
+        return self._loaded
+
+    def forget(self) -> _Model | None:
+        """Let go of the model, and return it. The next use loads it again."""
+        with self._loading:
+            forgotten, self._loaded = self._loaded, None
+            return forgotten
 
 
 class LazyEmbedder:
@@ -21,10 +52,8 @@ class LazyEmbedder:
     ) -> None:
         """All functions raise ModelUnavailable. `load` gets the pictures that 8-bit arithmetic can be fitted to."""
         self._fingerprint, self._name = fingerprint, name
-        self._load = load
+        self._lazy = Lazy(lambda: load(self.calibration))
         self.calibration: Calibration | None = None
-        self._loading = Lock()
-        self._loaded: Embedder | None = None
         self._elsewhere: ModelIdentity | None = None
 
     @cached_property
@@ -40,19 +69,16 @@ class LazyEmbedder:
     @property
     def embedder(self) -> Embedder:
         """The model, loaded on the first call. Raises ModelUnavailable."""
-        with self._loading:
-            if self._loaded is None:
-                self._loaded = self._load(self.calibration)
-            return self._loaded
+        return self._lazy.model
 
     @property
     def is_loaded(self) -> bool:
-        return self._loaded is not None
+        return self._lazy.loaded is not None
 
     def forget(self) -> None:
         """Free the model. The next use loads it again, in better arithmetic if some has been fitted since."""
-        with self._loading:
-            self._loaded = self._elsewhere = None
+        self._lazy.forget()
+        self._elsewhere = None
 
     @property
     def identity(self) -> ModelIdentity:

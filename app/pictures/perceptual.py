@@ -34,6 +34,9 @@ Box: TypeAlias = tuple[float, float, float, float]
 Hashes: TypeAlias = NDArray[np.uint8]
 """(N, PARTS, PART_BYTES): the whole, the centre, the inside. Without a frame the inside is the whole."""
 
+Bits: TypeAlias = NDArray[np.int64]
+Mask: TypeAlias = NDArray[np.bool_]
+
 
 def perceptual_hash(image: Image.Image) -> str:
     """The hash of an upright picture in hex digits: 64 for each part.
@@ -75,6 +78,20 @@ def turned(parts: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     seen = [bits, bits ^ odd[None, None, :], bits ^ odd[None, :, None], bits ^ odd[None, :, None] ^ odd[None, None, :]]
     seen += [each.transpose(0, 2, 1) for each in seen]
     return [np.packbits(each.reshape(-1, SIDE * SIDE), axis=1) for each in seen]
+
+
+def bits_between(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Bits:
+    """How many bits differ along the last axis of PART_BYTES."""
+    words = np.ascontiguousarray(one).view(np.uint64) ^ np.ascontiguousarray(other).view(np.uint64)
+    bits: Bits = np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
+    return bits
+
+
+def says_something(hashes: Hashes) -> Mask:
+    """Whether there is a hash, and of more than a flat picture: about half of its bits are set then."""
+    ones = np.bitwise_count(hashes[:, 0]).sum(axis=1)
+    says: Mask = (ones >= SIDE * SIDE // 4) & (ones <= SIDE * SIDE * 3 // 4)
+    return says
 
 
 def _bits(grey: Image.Image, box: Box, resampling: Resampling) -> NDArray[np.uint8]:

@@ -25,19 +25,29 @@ _Groups: TypeAlias = dict[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class FolderChoice:
-    """The folder that a search looks in, and why."""
+    """The folder that a query means, and why."""
 
     path: str
     source: Literal["asked", "detected"]
     words: tuple[str, ...] = ()
     """The words of the query that name the folder, as they were written."""
     also: tuple[str, ...] = ()
-    """More folders of the same name, which are searched too."""
+    """More folders that are searched too: of the same name, or asked for as well."""
     embedded_text: str | None = None
     """The text that is left for the model."""
+    is_all: bool = False
+    """Whether the text says nothing else than the folder's name."""
+    widened: bool = False
+    """Everything was searched instead: the folder was only guessed, and the rest is clearly better (`net.py`)."""
 
     @property
     def paths(self) -> tuple[str, ...]:
+        """The folders that are searched; none: everywhere."""
+        return () if self.widened else self.named
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The folders that were asked for or detected."""
         return (self.path, *self.also)
 
 
@@ -103,7 +113,8 @@ class FolderNames:
         equal = {folder for one in found if one.rank == best.rank for folder in one.match.folders}
         path, *also = _outermost(sorted(_as_spelled(equal, best.named), key=lambda folder: (folder.count("/"), folder)))
         rest = sentence.without(best.match.first, best.match.last)
-        return FolderChoice(path, "detected", tuple(best.named.split()), tuple(also), rest)
+        words = tuple(best.named.split())
+        return FolderChoice(path, "detected", words, tuple(also), rest, is_all=rest == sentence.text)
 
     def _found(self, sentence: Sentence) -> Iterator[_Found]:
         words = sentence.words

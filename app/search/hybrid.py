@@ -6,26 +6,24 @@ fusion compares whole scores.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from app.catalog.view import View
 from app.errors import IndexNotReady
 from app.search.fusion import fuse_ranks, fuse_scores
-from app.types import ImageRecord, Vectors, row_id
+from app.search.query import Fusion
+from app.types import Ids, ImageRecord, Vectors, row_id
 from app.words.index import NOTHING, WordHits
 
 CANDIDATES: Final = 100
 """Of each search, at least. Pictures further behind in both can't come to the front."""
-
-Fusion: TypeAlias = Literal["scores", "ranks"]
-"""A convex combination of calibrated scores, or reciprocal ranks."""
 
 Relevances: TypeAlias = Callable[[Sequence[tuple[ImageRecord, float]]], Sequence[float]]
 """The relevance, 0 to 1, of pictures with their cosines."""
 
 
 class Match(NamedTuple):
-    """A picture that a search by words or by both found."""
+    """A picture that a search found."""
 
     record: ImageRecord
     score: float
@@ -34,9 +32,9 @@ class Match(NamedTuple):
     """None where no vector was searched for, or the picture has none."""
     relevance: float | None
     """0 to 1; None where it is not known."""
-    words: float
-    """How well name, folder, caption and tags fit, 0 to 1 (`app.words.index`)."""
-    is_named: bool
+    words: float | None = None
+    """How well name, folder, caption and tags fit, 0 to 1 (`app.words.index`); None where they were not searched."""
+    is_named: bool = False
     """Whether the picture is called like the query."""
 
 
@@ -56,13 +54,14 @@ def search_words(
     k: int,
     folders: Collection[str] = (),
     *,
+    among: Ids | None = None,
     relevances: Relevances | None,
 ) -> Matches:
     """The k pictures that the words of a text find; its vector (D,) says how they score.
 
     Raises IndexNotReady while the words of an old index are read, and VectorStoreUnavailable.
     """
-    hits, named, _, _ = view.search_words(text, k, folders=folders)
+    hits, named, _, _ = view.search_words(text, k, folders=folders, among=among)
     rows = [row for row, _ in hits]
     records = dict(zip(rows, view.records_of(rows), strict=True))
     cosines = _cosines(view, rows, vector)
@@ -80,6 +79,7 @@ def search_both(
     k: int,
     folders: Collection[str] = (),
     *,
+    among: Ids | None = None,
     relevances: Relevances | None,
     fusion: Fusion = "scores",
 ) -> Matches:
@@ -88,10 +88,10 @@ def search_both(
     Scores can be combined only where relevances are known; without them the ranks are.
     """
     depth = max(k, CANDIDATES)
-    by_vector = view.search(vector, depth, folders=folders)
+    by_vector = view.search(vector, depth, folders=folders, among=among)
     cosines = {row_id(record.image_id): cosine for record, cosine in by_vector}
     records = {row_id(record.image_id): record for record, _ in by_vector}
-    words, problem = _words(view, text, depth, folders, also=list(cosines))
+    words, problem = _words(view, text, depth, folders, among=among, also=list(cosines))
     by_words = [row for row, _ in words.hits]
     only_words = [row for row in by_words if row not in cosines]
     records |= dict(zip(only_words, view.records_of(only_words), strict=True))
@@ -112,11 +112,11 @@ def search_both(
 
 
 def _words(
-    view: View, text: str, depth: int, folders: Collection[str], also: Sequence[int]
+    view: View, text: str, depth: int, folders: Collection[str], *, among: Ids | None, also: Sequence[int]
 ) -> tuple[WordHits, str | None]:
     """What the words find, or why they can't be searched now."""
     try:
-        return view.search_words(text, depth, folders=folders, also=also), None
+        return view.search_words(text, depth, folders=folders, among=among, also=also), None
     except IndexNotReady as error:
         return NOTHING, str(error)
 

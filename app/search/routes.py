@@ -1,16 +1,18 @@
-"""POST /search/text, /search/image and /search/url."""
+"""POST /search, /search/text, /search/image and /search/url."""
 
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Form
 from starlette.requests import Request
 
-from app.encoder.encoder import PictureFile, Text
+from app.encoder.encoder import PictureFile
 from app.http.openapi import problems
 from app.http.requests import ViewSource, takes_only
 from app.ingest.fetching import Fetcher
+from app.search.composed_schemas import ComposedSearch
+from app.search.query import Query
 from app.search.schemas import ImageSearch, SearchResult, TextSearch, UrlSearch
-from app.search.service import Query, SearchService
+from app.search.service import SearchService
 
 
 def _search_of(request: Request) -> SearchService:
@@ -31,22 +33,21 @@ Fetching = Annotated[Fetcher, Depends(_fetcher)]
 
 router = APIRouter(prefix="/search", tags=["search"])
 
-_PROBLEMS = problems(400, 404, 408, 413, 415, 422, 501, 503)
+_PROBLEMS = problems(400, 404, 408, 410, 413, 415, 422, 501, 503)
+
+
+@router.post("", dependencies=[Depends(takes_only("application/json"))], responses=_PROBLEMS)
+async def search_composed(body: ComposedSearch, request: Request, fetcher: Fetching, view: ViewSource) -> SearchResult:
+    """Find pictures by texts and pictures together, each with a weight. A negative weight takes something away."""
+    seen = view()
+    fetched = {url: (await fetcher.fetch(url)).data for url in body.urls}
+    return SearchResult.of(await _search_of(request).search(body.query(fetched), seen), request)
 
 
 @router.post("/text", dependencies=[Depends(takes_only("application/json"))], responses=_PROBLEMS)
 async def search_text(body: TextSearch, request: Request, view: ViewSource) -> SearchResult:
     """Find pictures by words. A folder that they point at is searched alone, if `auto_folder`."""
-    query = Query(
-        (Text(body.query),),
-        body.k,
-        folder=body.folder or "",
-        auto_folder=body.auto_folder,
-        min_relevance=body.min_relevance,
-        mode=body.mode,
-        fusion=body.fusion,
-    )
-    return SearchResult.of(await _search_of(request).search(query, view()), request)
+    return SearchResult.of(await _search_of(request).search(body.to_query(), view()), request)
 
 
 @router.post("/image", dependencies=[Depends(takes_only("multipart/form-data"))], responses=_PROBLEMS)
@@ -54,7 +55,15 @@ async def search_image(
     form: Annotated[ImageSearch, Form(media_type="multipart/form-data")], request: Request, view: ViewSource
 ) -> SearchResult:
     """Find pictures that look like the one sent."""
-    query = Query((PictureFile(form.file.file),), form.k, folder=form.folder, min_relevance=form.min_relevance)
+    query = Query.of(
+        *([PictureFile(form.file.file)] if form.file else []),
+        k=form.k,
+        folders=(form.folder,) if form.folder else (),
+        min_relevance=form.min_relevance,
+        sort=form.sort,
+        fold_duplicates=form.fold_duplicates,
+        cursor=form.cursor or None,
+    )
     return SearchResult.of(await _search_of(request).search(query, view()), request)
 
 
@@ -62,6 +71,13 @@ async def search_image(
 async def search_url(body: UrlSearch, request: Request, fetcher: Fetching, view: ViewSource) -> SearchResult:
     """Find pictures that look like the one at a web address."""
     seen = view()
-    fetched = await fetcher.fetch(body.url)
-    query = Query((PictureFile(fetched.data),), body.k, folder=body.folder or "", min_relevance=body.min_relevance)
+    query = Query.of(
+        *([PictureFile((await fetcher.fetch(body.url)).data)] if body.url else []),
+        k=body.k,
+        folders=(body.folder,) if body.folder else (),
+        min_relevance=body.min_relevance,
+        sort=body.sort,
+        fold_duplicates=body.fold_duplicates,
+        cursor=body.cursor,
+    )
     return SearchResult.of(await _search_of(request).search(query, seen), request)

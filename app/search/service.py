@@ -1,67 +1,34 @@
-"""The one search: query -> folder -> vectors of its terms -> nearest pictures of one view -> hits with addresses.
+"""The one search: query -> minus words and folder -> vectors of its terms -> nearest pictures of one view -> hits.
 
-Every route and command that searches makes a `Query` and calls `SearchService.search`.
+Every route and command that searches makes a `Query` (`query.py`) and calls `SearchService.search`. What needs no
+model any more is in `finding.py`.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Literal, TypeAlias
-
-import numpy as np
 
 from app.catalog.view import View
-from app.encoder.encoder import Encoder, Term, Text, unit
+from app.encoder.encoder import Encoder, Text
 from app.encoder.workers import Workers
-from app.errors import InvalidInput
 from app.http.addresses import Locator
+from app.search.cursors import Cursors
+from app.search.finding import Finder, Found
 from app.search.folders import FolderChoice
-from app.search.hybrid import Fusion, Match, Matches, search_both, search_words
-from app.search.relevance.relevance import Kind, Relevance
+from app.search.minus_words import Understood, understand
+from app.search.net import find_with_net
+from app.search.pages import Pages
+from app.search.pinned import LoadView, PinnedStates
+from app.search.prepared import Prepared
+from app.search.query import Query, Weighted, check_terms
+from app.search.relevance.relevance import Relevance
 from app.search.served_names import ServedNames
-from app.types import Hit, ImageRecord, Vectors
-
-MAX_QUERY_CHARS = 2000
-"""Far more than any model reads. It bounds the cost of one query."""
-
-GOOD_WORDS = 0.5
-"""A picture whose words have half of the weight of the query's is a good match."""
+from app.settings import SearchSettings
+from app.types import Hit, Vectors
 
 SHORT_QUERY_CHARS = 100
 """Queries up to this length are searched for folder names on the event loop: it takes under 0.25 ms."""
-
-
-Mode: TypeAlias = Literal["vector", "words", "hybrid"]
-"""What is searched: the pictures' vectors, their words (names, folders, captions, tags), or both."""
-
-
-@dataclass(frozen=True)
-class Query:
-    """What to look for and where."""
-
-    terms: tuple[Term, ...]
-    """At least one; several are added up."""
-    k: int = 5
-    """How many pictures, at most."""
-    folder: str = ""
-    """Search only in and below this folder; empty for everywhere."""
-    auto_folder: bool = False
-    """Look for a folder's name in the text, where no `folder` is given."""
-    min_relevance: float = 0.0
-    """Leave out pictures that are less relevant."""
-    mode: Mode = "vector"
-    fusion: Fusion = "scores"
-    """How `hybrid` puts both together."""
-
-    @property
-    def text(self) -> str:
-        """The words of the query; empty unless its only term is a text."""
-        match self.terms:
-            case (Text(text),):
-                return text
-            case _:
-                return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,124 +43,117 @@ class SearchAnswer:
     """False: nothing that was found fits the query. None: not known."""
     note: str | None = None
     """What the caller should know of how it was searched."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """As in `SearchAnswer`."""
-
-    hits: list[Hit]
-    good_match: bool | None = None
-    note: str | None = None
+    next_cursor: str | None = None
+    """Where the next page begins; None where there is none."""
+    terms: tuple[Weighted, ...] = ()
+    """What was searched for, as it was understood. `Hit.parts` are in this order."""
+    understood: Understood | None = None
+    """What was read as minus words; None where nothing was."""
 
 
 class SearchService:
     """Answers queries over a view. For one event loop."""
 
     def __init__(
-        self, encoder: Encoder, locator: Locator, workers: Workers, names: ServedNames, relevance: Relevance
+        self,
+        encoder: Encoder,
+        locator: Locator,
+        workers: Workers,
+        names: ServedNames,
+        relevance: Relevance,
+        *,
+        settings: SearchSettings,
+        load_earlier: LoadView,
     ) -> None:
-        self._relevance = relevance
+        """`load_earlier` gives the states of later pages where they are no longer kept."""
         self._encoder = encoder
-        self._locator = locator
         self._workers = workers
         self._names = names
+        self._finder = Finder(locator, relevance)
+        states = PinnedStates(load_earlier, relevance.of, most=settings.page_states, keep_s=settings.page_keep_s)
+        self._pages = Pages(self._finder, states, Cursors(settings.cursor_key))
+
+    @property
+    def batch_size(self) -> int:
+        """Terms that one request may let embed at the same time."""
+        return self._encoder.batch_size
 
     async def search(self, query: Query, view: View) -> SearchAnswer:
-        """The k pictures nearest to the query, in the folder asked for or else in the one that its text names.
+        """The k pictures nearest to the query, in the folders asked for or else in the one that its text names.
+
+        With `cursor`, only `k` counts of the query: the rest is that of the search that the cursor goes on with.
 
         Raises FolderNotFound, InvalidInput and its kinds, ImageNotFound, NotConfigured, Overloaded, Unavailable,
-        VectorStoreUnavailable.
+        VectorStoreUnavailable, and for a cursor PagesGone.
         """
         started = time.perf_counter()
-        choice = await self._folder_choice(query, view)
-        terms = _embedded_terms(query, choice)
-        vector = await self._vector(terms, view)
-        find = self._nearest if query.mode == "vector" else partial(self._matching, _text_of(terms))
-        found = await self._workers.run(find, vector, query, choice.paths if choice else (), view)
+        if query.cursor is not None:
+            return await self._next_page(query.cursor, query.k, view, started)
+        query, understood = understand(query)
+        check_terms(query.terms)
+        prepared = await self._prepare(query, view)
+        prepared, found, next_cursor = await self._workers.run(self._first_page, prepared, view, understood)
         took_ms = round((time.perf_counter() - started) * 1000, 2)
-        return SearchAnswer(found.hits, choice, view.generation, took_ms, found.good_match, found.note)
+        return SearchAnswer(
+            found.hits, prepared.choice, view.generation, took_ms, found.good_match, found.note, next_cursor,
+            terms=prepared.query.terms, understood=understood,
+        )  # fmt: skip
 
-    async def _vector(self, terms: tuple[Term, ...], view: View) -> Vectors:
-        """(D,) the sum of the terms' vectors, at length 1."""
-        if not terms:
-            raise InvalidInput("The query is empty. Say what to look for, or show a picture.")
-        vectors = [await self._encoder.encode(term, view) for term in terms]
-        return vectors[0] if len(vectors) == 1 else unit(np.sum(vectors, axis=0))
+    def _first_page(
+        self, prepared: Prepared, view: View, understood: Understood | None
+    ) -> tuple[Prepared, Found, str | None]:
+        prepared, found = find_with_net(self._finder, prepared, view)
+        return prepared, found, self._pages.cursor_after(found, prepared, view, understood)
 
-    def _nearest(self, vector: Vectors, query: Query, folders: tuple[str, ...], view: View) -> _Found:
-        found = view.search(vector, query.k, folders=folders)
-        kind = _kind_of(query.terms)
-        scales = self._relevance.of(view) if kind else None
-        if kind is None or scales is None:
-            if query.min_relevance:
-                raise self._relevance.why_not()
-            return _Found([self._locator.locate(record, score) for record, score in found])
-        judgement = scales.judge(kind, vector, found, view)
-        hits = [
-            replace(self._locator.locate(record, score), relevance=relevance)
-            for (record, score), relevance in zip(found, judgement.relevances, strict=True)
-            if relevance >= query.min_relevance
-        ]
-        return _Found(hits, judgement.good_match)
+    async def _next_page(self, text: str, k: int, view: View, started: float) -> SearchAnswer:
+        cursor = self._pages.read(text, view)
+        cursor = replace(cursor, prepared=await self._with_texts(cursor.prepared, view))
+        page = await self._workers.run(self._pages.following, cursor, k, view)
+        took_ms = round((time.perf_counter() - started) * 1000, 2)
+        return SearchAnswer(
+            page.hits, page.prepared.choice, page.generation, took_ms, page.good_match, page.note, page.next_cursor,
+            terms=page.prepared.query.terms, understood=page.understood,
+        )  # fmt: skip
 
-    def _matching(self, text: str, vector: Vectors, query: Query, folders: tuple[str, ...], view: View) -> _Found:
-        """By words, or by words and vectors. It is a good match too where half of the words' weight is found."""
-        scales = self._relevance.of(view)
-        if scales is None and query.min_relevance:
-            raise self._relevance.why_not()
-        judged: list[bool] = []
+    async def _with_texts(self, prepared: Prepared, view: View) -> Prepared:
+        """With the vectors of its texts, which a cursor does not have."""
+        terms = prepared.query.terms
+        encoded = iter(await self._vectors([each for each in terms if isinstance(each.term, Text)], view))
+        vectors = (
+            next(encoded) if isinstance(each.term, Text) else vector
+            for each, vector in zip(terms, prepared.vectors, strict=True)
+        )
+        return replace(prepared, vectors=tuple(vectors))
 
-        def relevances(found: Sequence[tuple[ImageRecord, float]]) -> Sequence[float]:
-            assert scales is not None
-            judgement = scales.judge("text", vector, found, view)
-            judged.append(judgement.good_match)
-            return judgement.relevances
+    async def _prepare(self, query: Query, view: View) -> Prepared:
+        choice = await self._folder_choice(query, view)
+        if query.text and choice and choice.embedded_text:
+            query = query.with_text(choice.embedded_text)
+        return Prepared(query, choice, tuple(await self._vectors(query.terms, view)))
 
-        search = search_words if query.mode == "words" else partial(search_both, fusion=query.fusion)
-        known = relevances if scales else None
-        matches: Matches = search(view, text, vector, query.k, folders, relevances=known)
-        hits = [self._hit(match) for match in matches.found if (match.relevance or 0.0) >= query.min_relevance]
-        is_good = any(judged) or any(match.words >= GOOD_WORDS for match in matches.found)
-        return _Found(hits, is_good if scales else None, matches.problem)
-
-    def _hit(self, match: Match) -> Hit:
-        """Its score is 0 where the vector server has lost the picture's vector."""
-        located = self._locator.locate(match.record, match.cosine or 0.0)
-        return replace(located, relevance=match.relevance, words=round(match.words, 4))
+    async def _vectors(self, terms: Sequence[Weighted], view: View) -> list[Vectors]:
+        """(D,) unit length, of each term. Several are made at the same time, as many as one request may."""
+        vectors: list[Vectors] = []
+        for first in range(0, len(terms), self._encoder.batch_size):
+            some = terms[first : first + self._encoder.batch_size]
+            if len(some) == 1:
+                vectors.append(await self._encoder.encode(some[0].term, view))
+            else:
+                vectors += await asyncio.gather(*(self._encoder.encode(each.term, view) for each in some))
+        return vectors
 
     async def _folder_choice(self, query: Query, view: View) -> FolderChoice | None:
         """Runs on the event loop where that is faster than to wait for a thread."""
         looks_for_name = query.auto_folder and bool(query.text)
         is_quick = len(query.text) <= SHORT_QUERY_CHARS and self._names.ready(view) is not None
-        if not query.folder and (is_quick or not looks_for_name):
+        if not query.folders and (is_quick or not looks_for_name):
             return self._choose_folder(query, view)
         return await self._workers.run(self._choose_folder, query, view)
 
     def _choose_folder(self, query: Query, view: View) -> FolderChoice | None:
-        if query.folder.strip("/ "):
-            path = self._names.of(view).resolve(query.folder)
-            return FolderChoice(path, "asked", embedded_text=query.text or None)
+        asked = query.folders if all(folder.strip("/ ") for folder in query.folders) else ()
+        if asked:
+            names = self._names.of(view)
+            path, *also = dict.fromkeys(names.resolve(folder) for folder in asked)
+            return FolderChoice(path, "asked", also=tuple(also), embedded_text=query.text or None)
         return self._names.of(view).detect(query.text) if query.auto_folder and query.text else None
-
-
-def _text_of(terms: tuple[Term, ...]) -> str:
-    """Raises InvalidInput."""
-    match terms:
-        case (Text(text),):
-            return text
-        case _:
-            raise InvalidInput("Only a text can be searched by words. Leave out `mode`, or describe the picture.")
-
-
-def _kind_of(terms: tuple[Term, ...]) -> Kind | None:
-    """What the terms are; None where they are both texts and pictures."""
-    are_texts = {isinstance(term, Text) for term in terms}
-    return None if len(are_texts) != 1 else "text" if True in are_texts else "picture"
-
-
-def _embedded_terms(query: Query, choice: FolderChoice | None) -> tuple[Term, ...]:
-    """The terms of the query, without the words that only named the folder."""
-    if query.text and choice and choice.embedded_text:
-        return (Text(choice.embedded_text),)
-    return query.terms

@@ -62,10 +62,13 @@ class VectorStore(Protocol):
         """(N, D) vectors of present ids, in that order. Raises KeyError."""
         ...
 
-    def search(self, queries: Vectors, k: int, *, folders: Collection[str] = ()) -> list[list[tuple[int, float]]]:
+    def search(
+        self, queries: Vectors, k: int, *, folders: Collection[str] = (), among: Ids | None = None
+    ) -> list[list[tuple[int, float]]]:
         """For each query (Q, D) the best `(id, score)`, best first: min(k, eligible) of them.
 
-        Rows in or below any of `folders` are eligible; without folders, all rows are.
+        Rows in or below any of `folders` are eligible; without folders, all rows are. Of the rows `among` where they
+        are given; some of those may be absent.
         """
         ...
 

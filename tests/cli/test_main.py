@@ -63,6 +63,14 @@ def test_search_finds_the_folder_in_the_query_and_says_so(workplace: Workplace) 
     assert "with 'nature'. --no-auto-folder searches everywhere." in found.stderr
 
 
+def test_search_takes_minus_words_away_and_says_so(workplace: Workplace) -> None:
+    found = workplace.run("search", "a black cat -dog", "-k", "100")
+    assert "Looked for 'a black cat' without 'dog'. --no-minus-words takes all words as they are." in found.stderr
+    as_written = workplace.run("search", "a black cat -dog", "-k", "100", "--no-minus-words")
+    assert "without" not in as_written.stderr
+    assert sorted(as_written.stdout.splitlines()) != sorted(found.stdout.splitlines())
+
+
 @pytest.mark.parametrize("arguments", [["a black cat in nature", "--no-auto-folder"], ["a cat among vehicles"]])
 def test_search_looks_everywhere_if_told_or_pointed_nowhere(workplace: Workplace, arguments: list[str]) -> None:
     found = workplace.run("search", *arguments, "-k", "100")
@@ -78,7 +86,9 @@ def test_a_path_is_never_wrapped(workplace: Workplace) -> None:
 
 def test_results_as_json(workplace: Workplace) -> None:
     answer = json.loads(workplace.run("search", "a black cat in nature", "-k", "2", "--json").stdout)
-    assert answer["folder"] == {"path": "nature", "source": "detected", "words": ["nature"], "also": []}
+    assert answer["folder"] == {
+        "path": "nature", "source": "detected", "words": ["nature"], "also": [], "widened": False
+    }  # fmt: skip
     first, second = answer["results"]
     assert first["score"] >= second["score"]
     assert first["path"] == f"pictures/{first['object_key']}"

@@ -190,6 +190,20 @@ def test_add_search_get_and_ids(engine: Engine) -> None:
     assert store.get(some).dtype == np.float32
 
 
+def test_only_some_rows_are_searched(engine: Engine) -> None:
+    """Some of them are absent, or lie in other folders."""
+    store = engine.store()
+    truth = filled(store, 200)
+    some = np.array(list(truth.rows)[::3], np.int64)
+    asked = np.append(some, random_ids(5, seed=77))
+    for among, folders in ((asked, ()), (asked, ("a",)), (asked[:2], ()), (asked[:0], ())):
+        left = Truth(some[:0], unit_rows(0), [])
+        left.rows = {row: truth.rows[row] for row in among.tolist() if row in truth.rows}
+        query = unit_rows(1, seed=12)
+        (hits,) = store.search(query, 30, folders=folders, among=among)
+        assert [row for row, _ in hits] == left.search(query[0], 30, folders)
+
+
 def test_replacing_moves_a_row(engine: Engine) -> None:
     store = engine.store()
     truth = filled(store, 30)

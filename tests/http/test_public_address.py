@@ -13,7 +13,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-import app.bootstrap
+import app.bootstrap.services
 from app.http.middleware.public_address import OWN_PATHS, ForwardedMiddleware
 from app.indexing.jobs import IndexJobs
 from app.main import create_app
@@ -31,7 +31,7 @@ TEXT = "/api/v1/search/text"
 def service(folder: Path, **settings: str) -> Iterator[httpx2.Client]:
     """One whose index runs end at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app.bootstrap, "IndexJobs", partial(IndexJobs, command=[sys.executable, "-S", "-c", ""]))
+        patch.setattr(app.bootstrap.services, "IndexJobs", partial(IndexJobs, command=[sys.executable, "-S", "-c", ""]))
         with serving_parts(make_parts(folder, server=ServerSettings(**settings))) as client:
             yield client
 

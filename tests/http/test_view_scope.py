@@ -36,13 +36,29 @@ def scoped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
 
 def keys(answer: httpx2.Response) -> set[str]:
     assert answer.status_code == 200, answer.text
-    return {result["object_key"] for result in answer.json()["results"]}
+    return keys_in(answer.json())
+
+
+def keys_in(answer: dict) -> set[str]:
+    return {result["object_key"] for result in answer["results"]}
 
 
 def test_searches_find_what_is_inside(scoped: httpx2.Client) -> None:
     image = {"file": encoded(picture(OUTSIDE))}
     assert keys(scoped.post("/api/v1/search/text", json={"query": "car", "k": 100})) == INSIDE
     assert keys(scoped.post("/api/v1/search/image", files=image, data={"k": "100"})) == INSIDE
+    composed = {"terms": [{"text": "car"}, {"text": "boat", "weight": -1}], "k": 100, "explain": True}
+    assert keys(scoped.post("/api/v1/search", json=composed)) == INSIDE
+    assert keys(scoped.post("/api/v1/search", json=composed | {"filters": {"min_bytes": 1}})) == INSIDE
+    assert scoped.post("/api/v1/search", json={"terms": [{"image_id": image_id_of(OUTSIDE)}]}).status_code == 404
+    assert scoped.post("/api/v1/search", json=composed | {"folders": ["nature", "vehicles"]}).status_code == 404
+    assert keys(scoped.post("/api/v1/search/text", json={"query": "car -boat", "folders": ["nature"]})) <= INSIDE
+    searches = [{"query": "car", "k": 100, "fold_duplicates": True}, composed, {"query": "car", "folder": "vehicles"}]
+    *found, refused = scoped.post("/api/v1/search/batch", json={"searches": searches}).json()["answers"]
+    assert [keys_in(answer["result"]) for answer in found] == [INSIDE, INSIDE]
+    assert refused["problem"]["status"] == 404
+    inside = image_id_of("nature/sunset1.jpg")
+    assert keys(scoped.get(f"/api/v1/images/{inside}/similar?k=100")) == INSIDE - {"nature/sunset1.jpg"}
     listed = scoped.post(f"{V2}/search", json={"query": "car", "k": 100}).json()
     listed += scoped.post(f"{V2}/search_by_image", files=image, data={"k": "100"}).json()
     assert {result["folder"] for result in listed} == {"nature", "nature/beach"}
@@ -75,8 +91,10 @@ def test_no_route_hands_out_a_picture_from_outside(scoped: httpx2.Client, tmp_pa
     ]
     assert len(routes) >= 3
     for path in routes:
-        assert scoped.get(path.replace("{image_id}", image_id_of(OUTSIDE))).status_code == 404, path
-        assert scoped.get(path.replace("{image_id}", image_id_of("nature/sunset1.jpg"))).status_code == 200, path
+        asked = {"query": "a sunset"} if path.endswith("/explain") else {}
+        inside = path.replace("{image_id}", image_id_of("nature/sunset1.jpg"))
+        assert scoped.get(path.replace("{image_id}", image_id_of(OUTSIDE)), params=asked).status_code == 404, path
+        assert scoped.get(inside, params=asked).status_code == 200, path
 
 
 def test_lists_and_exports_show_what_is_inside(scoped: httpx2.Client) -> None:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pytest
 
-from app import bootstrap
+from app.bootstrap import parts
 from app.catalog.catalog import Catalog
 from app.catalog.changes import Changes
 from app.catalog.layout import POINTER_KEY
@@ -428,7 +428,7 @@ def test_a_small_run_does_not_embed_the_bank(judging: Collection) -> None:
 
 def test_every_row_says_how_near_it_is_to_the_bank(judging: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the first run, of a journal, and copies of a picture; also where the run has no model to load."""
-    monkeypatch.setattr(bootstrap, "WORTH_A_BANK", 3)
+    monkeypatch.setattr(parts, "WORTH_A_BANK", 3)
     for seed in range(3):
         judging.put(f"{seed}.png", seed)
     judging.run()

@@ -61,6 +61,9 @@ def test_services_are_asked_by_one_client_and_by_many(
         ("in process, no HTTP", "fp32", 1), ("ours", "fp32", 1), ("ours", "fp32", 3), ("batching off", "fp32", 1),
         ("batching off", "fp32", 3), ("infinity, no search", "", 1), ("infinity, no search", "", 3),
         ("ours, asked before", "fp32", 1), ("ours, asked before", "fp32", 3),
+        ("hybrid", "fp32", 1), ("hybrid", "fp32", 3),
+        ("composed", "fp32", 1), ("composed", "fp32", 3), ("composed, explained", "fp32", 1),
+        ("composed, explained", "fp32", 3),
     ]  # fmt: skip
     assert all(float(row[3]) > 0 and 0 < float(row[4]) <= float(row[5]) for row in rows if "clients" not in row)
     assert "PRECISION=auto takes " in printed

@@ -139,7 +139,7 @@ def run(story: Callable[[], Awaitable[None]]) -> None:
 def use_fake_generator(patch: pytest.MonkeyPatch, log: Path, **settings: object) -> GenerationSettings:
     """Let services that are made from now on draw with it. Returns settings for them, with these ones."""
     patch.setenv(LOG, str(log))
-    patch.setattr("app.bootstrap.Device", partial(Device, command=COMMAND))
+    patch.setattr("app.bootstrap.services.Device", partial(Device, command=COMMAND))
     check = loading.check_installed
     patch.setattr(loading, "check_installed", lambda settings: settings.model == "fake" or check(settings))
     patch.setattr(loading, "read_abilities", lambda settings: ABILITIES)

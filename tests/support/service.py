@@ -46,6 +46,8 @@ KEYS = (
 class FakeEmbedder:
     """Texts and pictures to vectors by their hash: the same input always has the same, no two are near."""
 
+    has_patches = True
+
     def __init__(self, *, fingerprint: str = "fake" * 8, notice: str | None = None) -> None:
         self.identity = ModelIdentity("fake/model", fingerprint, 8, "fp32", "fake")
         self.notice = notice

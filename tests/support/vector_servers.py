@@ -44,10 +44,12 @@ class MemoryCollection:
         self._server.check()
         return self._rows.get(ids)
 
-    def search(self, queries: Vectors, k: int, *, folders: Collection[str] = ()) -> list[list[tuple[int, float]]]:
+    def search(
+        self, queries: Vectors, k: int, *, folders: Collection[str] = (), among: Ids | None = None
+    ) -> list[list[tuple[int, float]]]:
         self._server.check()
         self.asked.append(k)
-        return self._rows.search(queries, k, folders=folders)
+        return self._rows.search(queries, k, folders=folders, among=among)
 
 
 class MemoryServer:

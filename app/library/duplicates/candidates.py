@@ -8,12 +8,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from app.pictures.perceptual import PART_BYTES, PARTS, SIDE, Hashes, turned
+from app.pictures.perceptual import PART_BYTES, PARTS, SIDE, Hashes, Mask, says_something, turned
 from app.types import Ids, Vectors
 
-Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-Bits = NDArray[np.int64]
 
 Places = tuple[Ids, Ids]
 """Two places of each pair, the smaller one first."""
@@ -191,17 +189,3 @@ def half_of_the_cores() -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
-
-
-def bits_between(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Bits:
-    """How many bits differ along the last axis of PART_BYTES."""
-    words = np.ascontiguousarray(one).view(np.uint64) ^ np.ascontiguousarray(other).view(np.uint64)
-    bits: Bits = np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
-    return bits
-
-
-def says_something(hashes: Hashes) -> Mask:
-    """Whether there is a hash, and of more than a flat picture: about half of its bits are set then."""
-    ones = np.bitwise_count(hashes[:, 0]).sum(axis=1)
-    says: Mask = (ones >= SIDE * SIDE // 4) & (ones <= SIDE * SIDE * 3 // 4)
-    return says

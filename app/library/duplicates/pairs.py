@@ -15,21 +15,17 @@ from numpy.typing import NDArray
 
 from app.library.duplicates.candidates import (
     TURNED_BITS,
-    Bits,
     Floats,
-    Mask,
     Places,
-    bits_between,
     half_of_the_cores,
     near_hashes,
     near_times,
     near_vectors,
     no_places,
     runs_of,
-    says_something,
     united,
 )
-from app.pictures.perceptual import PARTS, SIDE, Hashes, turned
+from app.pictures.perceptual import PARTS, SIDE, Bits, Hashes, Mask, bits_between, says_something, turned
 from app.types import Ids, Vectors
 
 Scores = NDArray[np.float32]

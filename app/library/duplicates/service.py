@@ -21,10 +21,11 @@ from app.catalog.view import View
 from app.encoder.workers import Workers
 from app.errors import AppError, DismissalNotFound, InvalidInput, StillComparing
 from app.http.addresses import Locator
-from app.library.duplicates.candidates import NEIGHBOURS, Mask, Places
+from app.library.duplicates.candidates import NEIGHBOURS, Places
 from app.library.duplicates.dismissals import Dismissal, Dismissals, Dismissed
 from app.library.duplicates.groups import Group, Grouping, Kind, Member, token_of
 from app.library.duplicates.pairs import Comparer, Levels, Pairs, Pictures, calibrate
+from app.pictures.perceptual import Mask
 from app.types import Hit, Ids, row_id
 
 log = logging.getLogger(__name__)

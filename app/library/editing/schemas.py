@@ -6,11 +6,11 @@ from fastapi import UploadFile
 from pydantic import ConfigDict, Field, model_validator
 
 from app.catalog.filters import Filters
+from app.http.filters import PictureFilters
 from app.http.openapi import Schema
 from app.ingest.fetching import Url
 from app.library.editing.curating import MAX_CAPTION_CHARS, MAX_TAGS, UNSET, Words, checked_caption, checked_tags
 from app.library.editing.deleting import Deletion, Selected, Selection
-from app.library.listing.schemas import PictureFilters
 
 MAX_IDS = 10_000
 

@@ -9,10 +9,10 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from app.http.filters import PictureFilters
 from app.http.openapi import Schema, problems
 from app.http.requests import NOT_MODIFIED, ViewSource, not_modified
 from app.library.export.service import Exporter, FileKind, check_parquet
-from app.library.listing.schemas import PictureFilters
 
 NPY = "application/x-npy"
 JSON = "application/json"

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from threading import Lock
 
 from app.models.captioner.base import Captioner
+from app.models.lazy import Lazy
 from app.pictures.resize import Resize
 
 
@@ -13,9 +13,8 @@ class LazyCaptioner:
 
     def __init__(self, name: Callable[[], str], resize: Callable[[], Resize], load: Callable[[], Captioner]) -> None:
         """All functions raise ModelUnavailable; the first two load no weights."""
-        self._name, self._resize, self._load = name, resize, load
-        self._loading = Lock()
-        self._loaded: Captioner | None = None
+        self._name, self._resize = name, resize
+        self._lazy = Lazy(load)
 
     @cached_property
     def name(self) -> str:
@@ -25,16 +24,14 @@ class LazyCaptioner:
     @cached_property
     def resize(self) -> Resize:
         """As `Captioner.resize`. Does not load the model."""
-        return self._loaded.resize if self._loaded else self._resize()
+        loaded = self._lazy.loaded
+        return loaded.resize if loaded else self._resize()
 
     @property
     def captioner(self) -> Captioner:
         """The model, loaded on the first call. Raises ModelUnavailable."""
-        with self._loading:
-            if self._loaded is None:
-                self._loaded = self._load()
-            return self._loaded
+        return self._lazy.model
 
     @property
     def is_loaded(self) -> bool:
-        return self._loaded is not None
+        return self._lazy.loaded is not None

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from app.models.captioner.source import SourceCaptioner, tidy
+from app.models.hardware import float_type
 from app.models.hugging_face import quiet_transformers
 from app.pictures.resize import Resize
 from app.settings import CaptionSettings
@@ -19,7 +20,7 @@ class TorchCaptioner:
         """Raises ModelUnavailable, also when a first picture can't be described."""
         self.name = source.checkpoint.name
         self._images, self._tokenizer = source.images, source.tokenizer
-        self._type = _type_on(device)
+        self._type = float_type(device)
         self._device = device
         self._network = source.load_network().to(device, self._type)
         self.runtime = f"{_SHORT[self._type]} torch-{device}"
@@ -52,12 +53,6 @@ class TorchCaptioner:
 
 
 _SHORT = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-
-
-def _type_on(device: str) -> torch.dtype:
-    if device != "cuda":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def _prompt_of(config: Any) -> list[int]:

@@ -9,20 +9,18 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from app.catalog.view import View
-from app.errors import AppError, InvalidInput, NotConfigured, Unavailable, VectorStoreUnavailable
+from app.errors import AppError, NotConfigured, Unavailable, VectorStoreUnavailable
 from app.models.bank import Bank
+from app.search.modalities import Kind, Modalities, measure
 from app.search.relevance.scale import Scale, Spread, scale_for_pictures, scale_for_texts, standings_among
 from app.types import ImageRecord, Vectors, row_id
 
 log = logging.getLogger(__name__)
-
-Kind: TypeAlias = Literal["text", "picture"]
-"""What the query is made of."""
 
 SAMPLE_SIZE: Final = 1024
 """Pictures in the sample: some megabytes."""
@@ -64,10 +62,15 @@ class Scales:
     bank: Bank
     trusts_records: bool
     """Whether what the records say was measured with this bank."""
+    modalities: Modalities | None
+    """What terms of both kinds are centred and scaled by; None in a library of less than two pictures."""
+
+    def scale_of(self, kind: Kind) -> Scale:
+        return self.texts if kind == "text" else self.pictures
 
     def judge(self, kind: Kind, query: Vectors, found: Sequence[tuple[ImageRecord, float]], view: View) -> Judgement:
         """Of a query (D,) and the pictures that the view found, with their cosines."""
-        scale = self.texts if kind == "text" else self.pictures
+        scale = self.scale_of(kind)
         spread = scale.spread(query)
         records, scores = [record for record, _ in found], [score for _, score in found]
         standings = self._standings(records, view) if kind == "text" else self._among(records, view)
@@ -117,6 +120,7 @@ def make_scales(view: View, bank: Bank) -> Scales:
         scale_for_pictures(sample),
         bank,
         _agree(records, sample[:CHECKED], bank),
+        measure(sample, bank.vectors),
     )
 
 
@@ -148,11 +152,10 @@ class Relevance:
         """The error of a search that asks for relevance where none is known."""
         if not self._is_wanted:
             return NotConfigured(
-                "Relevance is not known here: SEARCH_RELEVANCE is false. Search without min_relevance."
+                "Relevance is not known here: SEARCH_RELEVANCE is false. Search without min_relevance, `exclude` and "
+                "`combine: all`, or set it to true."
             )
-        if self._bank is None:
-            return Unavailable("The service is still preparing what relevance is measured with. Try again shortly.")
-        return InvalidInput("Relevance is known for texts or for pictures, not for both together. Drop min_relevance.")
+        return Unavailable("The service is still preparing what relevance is measured with. Try again shortly.")
 
     def measured(self, record: ImageRecord, vector: Vectors) -> ImageRecord:
         """The record of this vector (D,) with what the bank says of it."""

@@ -171,21 +171,23 @@ class ChromaStore:
         """(N, D) vectors of present ids, in that order. Raises KeyError, VectorStoreUnavailable."""
         wanted = [int(row) for row in ids]
         found: dict[int, Vectors] = {}
-        for part in batches(len(wanted), self.dimension):
-            names = list(map(str, wanted[part]))
-            rows = self._call(methodcaller("get", ids=names, include=["embeddings"]))
-            found.update(zip(map(int, rows["ids"]), rows["embeddings"], strict=True))
+        for rows, vectors in self._some(wanted, None):
+            found.update(zip(rows, vectors, strict=True))
         return np.array([found[row] for row in wanted], np.float32).reshape(len(wanted), self.dimension)
 
-    def search(self, queries: Vectors, k: int, *, folders: Collection[str] = ()) -> list[Hits]:
+    def search(
+        self, queries: Vectors, k: int, *, folders: Collection[str] = (), among: Ids | None = None
+    ) -> list[Hits]:
         """For each query (Q, D) the best `(id, score)`, best first: min(k, eligible) of them.
 
-        Rows in or below any of `folders` are eligible; without folders, all rows are.
-        Raises VectorStoreUnavailable.
+        Rows in or below any of `folders` are eligible; without folders, all rows are. The rows `among` are read and
+        scored here, so that none is missed. Raises VectorStoreUnavailable.
         """
         if not len(queries):
             return []
         condition = _is_below(outermost(folders))
+        if among is not None:
+            return search_exactly(queries, k, self._some(among.tolist(), condition))
         found = self._call(
             methodcaller("query", query_embeddings=queries, n_results=k, where=condition, include=["distances"])
         )
@@ -197,6 +199,13 @@ class ChromaStore:
             rows = ((list(map(int, page["ids"])), np.array(page["embeddings"], np.float32)) for page in pages)
             return search_exactly(queries, k, rows)
         return hits
+
+    def _some(self, wanted: Sequence[int], condition: dict[str, Any] | None) -> Iterator[tuple[list[int], Vectors]]:
+        """Those of the wanted rows that are there and fit, in batches of ids and (N, D) vectors."""
+        for part in batches(len(wanted), self.dimension):
+            names = list(map(str, wanted[part]))
+            rows = self._call(methodcaller("get", ids=names, where=condition, include=["embeddings"]))
+            yield list(map(int, rows["ids"])), np.array(rows["embeddings"], np.float32).reshape(-1, self.dimension)
 
     def _count(self, condition: dict[str, Any] | None) -> int:
         return sum(len(page["ids"]) for page in self._pages(condition, [])) if condition else len(self)

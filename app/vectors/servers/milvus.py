@@ -163,19 +163,22 @@ class MilvusStore:
         """(N, D) vectors of present ids, in that order. Raises KeyError, VectorStoreUnavailable."""
         wanted = [int(row) for row in ids]
         found: dict[int, Vectors] = {}
-        for part in batches(len(wanted), self.dimension):
-            for row in self._query(_is_one_of(wanted[part]), ["id", "vector"], OWN_WRITES):
-                found[row["id"]] = np.array(row["vector"], np.float32)
+        for rows, vectors in self._some(wanted, ""):
+            found.update(zip(rows, vectors, strict=True))
         return np.array([found[row] for row in wanted], np.float32).reshape(len(wanted), self.dimension)
 
-    def search(self, queries: Vectors, k: int, *, folders: Collection[str] = ()) -> list[Hits]:
+    def search(
+        self, queries: Vectors, k: int, *, folders: Collection[str] = (), among: Ids | None = None
+    ) -> list[Hits]:
         """For each query (Q, D) the best `(id, score)`, best first: min(k, eligible) of them, at most MAX_K.
 
-        Rows in or below any of `folders` are eligible; without folders, all rows are.
-        Raises VectorStoreUnavailable.
+        Rows in or below any of `folders` are eligible; without folders, all rows are. The rows `among` are read and
+        scored here, so that none is missed. Raises VectorStoreUnavailable.
         """
         k = min(k, MAX_K)
         condition = _is_below(outermost(folders))
+        if among is not None:
+            return search_exactly(queries, k, self._some(among.tolist(), condition))
         eligible = self._count(condition, OWN_WRITES) if condition and not self.accuracy.exact else None
         if eligible == 0:
             return [[] for _ in queries]
@@ -196,6 +199,13 @@ class MilvusStore:
         if eligible is not None and any(len(each) < min(k, eligible) for each in hits):
             return search_exactly(queries, k, self._vectors(condition))
         return hits
+
+    def _some(self, wanted: Sequence[int], condition: str) -> Iterator[tuple[list[int], Vectors]]:
+        """Those of the wanted rows that are there and fit, in batches of ids and (N, D) vectors."""
+        for part in batches(len(wanted), self.dimension):
+            is_wanted = " and ".join(f"({each})" for each in (_is_one_of(wanted[part]), condition) if each)
+            if rows := self._query(is_wanted, ["id", "vector"], OWN_WRITES):
+                yield _batch(rows)
 
     def _vectors(self, condition: str) -> Iterator[tuple[list[int], Vectors]]:
         for page in self._pages(condition, ["id", "vector"]):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from app.bootstrap import running
 from app.catalog.view import View
 from app.encoder.encoder import IndexedPicture, PictureFile, Text
-from app.errors import InvalidInput, Unavailable
+from app.errors import Unavailable
 from app.library.editing.adding import NewPicture
 from app.models import bank
-from app.search.service import Query, SearchAnswer, SearchService
+from app.search.query import Query
+from app.search.service import SearchAnswer, SearchService
 from app.settings import BatchSettings, ModelSettings, SearchSettings
 from app.types import image_id_of
 from tests.support.service import KEYS, FakeEmbedder, encoded, make_parts, picture
@@ -55,25 +57,25 @@ def test_answers_say_how_relevant_the_pictures_are_once_the_bank_is_there(tmp_pa
     async def story() -> None:
         async with running(parts_for(tmp_path, embedder), warm_up=True) as state:
             search, view = state["search"], state["current_view"]()
-            text = Query((Text("dog"),), 5)
+            text = Query.of(Text("dog"), k=5)
             first = await search.search(text, view)
             assert len(first.hits) == 5
             with pytest.raises(Unavailable, match="still preparing"):
-                await search.search(Query((Text("dog"),), min_relevance=0.5), view)
+                await search.search(Query.of(Text("dog"), min_relevance=0.5), view)
             answer = await judged(search, text, view)
             assert [hit.record for hit in answer.hits] == [hit.record for hit in first.hits]
             relevances = [hit.relevance or 0 for hit in answer.hits]
             assert 0 < max(relevances) <= 1
             cut = sorted(relevances)[2]
-            some = await search.search(Query((Text("dog"),), 5, min_relevance=cut), view)
+            some = await search.search(Query.of(Text("dog"), k=5, min_relevance=cut), view)
             assert [hit.relevance for hit in some.hits] == [each for each in relevances if each >= cut]
             for term in (PictureFile(encoded(picture(KEYS[0]))), IndexedPicture(image_id_of(KEYS[0]))):
-                like = await search.search(Query((term,), 3), view)
+                like = await search.search(Query.of(term, k=3), view)
                 assert like.hits[0].relevance is not None
-            both = Query((Text("dog"), IndexedPicture(image_id_of(KEYS[0]))))
-            assert (await search.search(both, view)).good_match is None
-            with pytest.raises(InvalidInput, match="not for both"):
-                await search.search(Query(both.terms, min_relevance=0.1), view)
+            both = Query.of(Text("dog"), IndexedPicture(image_id_of(KEYS[0])))
+            assert (await search.search(both, view)).good_match is not None
+            cut_off = replace(both, min_relevance=1.0)
+            assert (await search.search(cut_off, view)).hits == []
             added = await state["adding"].add(NewPicture(encoded(picture("new.jpg"), "JPEG"), "new.jpg"))
             assert added.record.bank_near is not None
         assert bank.find_bank(tmp_path / "models", embedder.identity.fingerprint) is not None
@@ -86,7 +88,7 @@ def test_the_next_start_embeds_nothing(tmp_path: Path) -> None:
 
     async def story(embedder: FakeEmbedder) -> None:
         async with running(parts_for(tmp_path, embedder, max_queue=2, max_size=2), warm_up=True) as state:
-            await judged(state["search"], Query((Text("dog"),)), state["current_view"]())
+            await judged(state["search"], Query.of(Text("dog")), state["current_view"]())
 
     first, second = FakeEmbedder(), FakeEmbedder()
     asyncio.run(story(first))

@@ -107,6 +107,28 @@ def test_changes_on_a_loaded_index(tmp_path: Path) -> None:
     assert_same(reloaded(store, model, tmp_path), model)
 
 
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
+def test_only_some_rows_are_searched_exactly(tmp_path: Path, share: float) -> None:
+    """Rows of the file, rows that were replaced, removed or added since, and rows that there never were."""
+    store, model = filled(400)
+    store = reloaded(store, model, tmp_path)
+    replaced, removed, added = list(model.rows)[:20], list(model.rows)[20:40], random_ids(20, seed=7)
+    store.remove(removed)
+    store.add(np.array([*replaced, *added], np.int64), unit_rows(40, seed=5), ["food"] * 40)
+    model.rows |= dict(zip([*replaced, *added.tolist()], ((row, "food") for row in unit_rows(40, seed=5)), strict=True))
+    for row in removed:
+        del model.rows[row]
+    everything = np.array([*model.rows, *removed, *random_ids(5, seed=8)], np.int64)
+    among = np.random.default_rng(1).choice(everything, round(share * len(everything)), replace=False)
+    left = Model()
+    left.rows = {row: model.rows[row] for row in among.tolist() if row in model.rows}
+    for folders in ((), ("food",), ("animals", "nature")):
+        for query in unit_rows(3, seed=99):
+            (hits,) = store.search(query[None], 9, folders=folders, among=among)
+            assert [row for row, _ in hits] == [row for row, _ in left.search(query, 9, folders)]
+    assert store.search(unit_rows(2), 3, among=among[:0]) == [[], []]
+
+
 def test_k_hits_come_whenever_k_are_eligible(tmp_path: Path) -> None:
     store, model = filled(600)
     store = reloaded(store, model, tmp_path)

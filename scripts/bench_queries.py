@@ -1,0 +1,236 @@
+"""Twenty queries with minus words, or of a picture and a text, on the sample pictures: as before, and as now.
+
+    python -m scripts.bench_queries
+    python -m scripts.bench_queries pairs
+    python -m scripts.bench_queries tuning
+
+The names of the samples say what they show: `animals/dog-in-snow.jpg`. A result is right if its name has all the wanted
+words and none of the unwanted ones. Of the first 5 results (or as many as can be right), the share that is right is
+counted. Before, a text was searched as it is written, and the vectors of a text and a picture were added up as they
+are. `pairs` asks for every sample whose thing is on another sample too, by that sample and its own background: "this
+thing, but in snow". `tuning` shows other queries: the weight of minus words was chosen on those.
+"""
+
+import asyncio
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import typer
+
+from app import bootstrap
+from app.catalog.view import View
+from app.encoder.encoder import Encoder, IndexedPicture, RawVector, Text
+from app.search import minus_words
+from app.search.query import Query
+from app.search.service import SearchService
+from app.settings import IndexSettings, SearchSettings, Settings, StorageSettings
+from app.types import Hit, image_id_of
+from indexer.plan import Options
+from indexer.progress import SilentProgress
+from indexer.run import run_index
+from scripts.bench.machine import machine
+
+FIRST: Final = 5
+WEIGHTS: Final = (-0.25, -0.5, -1.0, -2.0)
+"""Of minus words, which `tuning` compares."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A query, and the words of the names of right results: any one of each group, none of the unwanted ones."""
+
+    text: str
+    wanted: tuple[str, ...]
+    """Groups of words, as in `dog|poodle`."""
+    unwanted: str = ""
+    picture: str = ""
+    """A sample that is shown besides."""
+    target: str = ""
+    """The only right result, which has to come first."""
+
+    def is_shown(self, hit: Hit) -> bool:
+        return hit.record.object_key == self.picture
+
+    def is_right(self, key: str) -> bool:
+        words = set(Path(key).stem.split("-"))
+        has_wanted = all(words & set(group.split("|")) for group in self.wanted)
+        return has_wanted and not words & set(self.unwanted.split("|")) and key != self.picture
+
+
+_PLACED: Final = re.compile("(.*)-((?:on|in|at)-.*)")
+"""Of names: what is shown, and where."""
+
+CATS: Final = "cat|cats"
+DOGS: Final = "dog|poodle"
+
+REPORTED: Final = (
+    Case("cat -snow", (CATS,), "snow"),
+    Case("a house -night -snow", ("house|houses",), "night|snow"),
+    Case('castle -"on grass"', ("castle",), "grass"),
+    Case("a dog without snow", (DOGS,), "snow|hot"),
+    Case("car not at night", ("car|taxi",), "night"),
+    Case("apple without red", ("apple|apples",), "red"),
+    Case("t-shirt -black", ("shirt",), "black"),
+    Case("octopus, but not the sea", ("octopus",), "sea"),
+    Case("an animal in the snow without a fox", ("snow",), "fox|house|church|coat|gloves|boot|scarf"),
+    Case("sunset -castle", ("sunset",), "castle"),
+    Case("boat on the sea -ship", ("sailboat|speedboat|boat|canoe",), "ship"),
+    Case("ein Hund ohne Schnee", (DOGS,), "snow|hot"),
+    Case("in snow", ("dog", "snow"), picture="animals/dog-on-grass.jpg"),
+    Case("in snow", ("cat", "snow"), picture="animals/cat-at-night.jpg"),
+    Case("at sunset", ("castle", "sunset"), picture="buildings/castle-on-grass.jpg"),
+    Case("at night", ("house", "night"), picture="buildings/house-on-grass.jpg"),
+    Case("on grass", ("lion|tiger|giraffe|elephant|elephants|bear", "grass"), picture="animals/giraffe-at-sunset.jpg"),
+    Case("red", ("shirt", "red"), picture="clothing/t-shirt-on-white.jpg"),
+    Case("on grass", ("horse", "grass"), picture="animals/horse-at-sunset.jpg"),
+    Case("on the sea", ("octopus", "sea"), picture="animals/octopus-on-blue.jpg"),
+)
+
+TUNING: Final = (
+    Case("rabbit -snow", ("rabbit",), "snow"),
+    Case("church -night", ("church",), "night"),
+    Case("unicorn without night", ("unicorn",), "night"),
+    Case("elephant not at sunset", ("elephant|elephants",), "sunset"),
+    Case("pig -pink", ("pig",), "pink"),
+    Case("hamburger -fries", ("hamburger",), "fries"),
+    Case("camel -sand", ("camel|camels",), "sand"),
+    Case("a cap without red", ("cap",), "red"),
+    Case("dress -red", ("dress",), "red"),
+    Case("wolf -snow", ("wolf",), "snow"),
+    Case("in snow", ("fox", "snow"), picture="animals/fox-on-grass.jpg"),
+    Case("at sunset", ("giraffe", "sunset"), picture="animals/giraffe-and-deciduous-tree-on-grass.jpg"),
+    Case("at night", ("church", "night"), picture="buildings/church-in-snow.jpg"),
+    Case("on grass", ("factory", "grass"), picture="buildings/factory-at-sunset.jpg"),
+    Case("red", ("dress", "red"), picture="clothing/dress-on-white.jpg"),
+    Case("on sand", ("lion", "sand"), picture="animals/lion-at-sunset.jpg"),
+)
+
+
+class Library:
+    """The indexed samples."""
+
+    def __init__(self, search: SearchService, view: View, encoder: Encoder) -> None:
+        self._search, self._view, self._encoder = search, view, encoder
+        self._keys = [record.object_key for record in view.records_of(view.columns.rows.tolist())]
+
+    async def before(self, case: Case) -> float:
+        """As written; the vectors of text and picture are added up."""
+        text = Text(case.text)
+        if not case.picture:
+            return await self._share(case, Query.of(text))
+        shown = IndexedPicture(image_id_of(case.picture))
+        both = [await self._encoder.encode(term, self._view) for term in (text, shown)]
+        return await self._share(case, Query.of(RawVector(np.sum(both, axis=0))))
+
+    async def now(self, case: Case) -> tuple[float, float]:
+        """With minus words, or as the sum of both terms; and as the product of both terms."""
+        if not case.picture:
+            share = await self._share(case, Query.of(Text(case.text), minus_words=True))
+            return share, share
+        terms = Text(case.text), IndexedPicture(image_id_of(case.picture))
+        return await self._share(case, Query.of(*terms)), await self._share(case, Query.of(*terms, combine="all"))
+
+    def pairs(self) -> list[Case]:
+        """One case for each ordered pair of samples that show the same on different backgrounds."""
+        places = {key: match for key in self._keys if (match := _PLACED.fullmatch(Path(key).stem))}
+        return [
+            Case(place[2].replace("-", " "), (), picture=shown, target=key)
+            for key, place in places.items()
+            for shown, other in places.items()
+            if place[1] == other[1] and place[2] != other[2]
+        ]
+
+    async def _share(self, case: Case, query: Query) -> float:
+        answer = await self._search.search(replace(query, k=FIRST + 1), self._view)
+        if case.target:
+            return float(case.target in [hit.record.object_key for hit in answer.hits if not case.is_shown(hit)][:1])
+        count = min(FIRST, sum(map(case.is_right, self._keys)))
+        found = [hit.record.object_key for hit in answer.hits if not case.is_shown(hit)][:count]
+        return sum(map(case.is_right, found)) / count
+
+
+class Part(StrEnum):
+    REPORTED = "reported"
+    PAIRS = "pairs"
+    TUNING = "tuning"
+
+
+def main(part: Annotated[Part, typer.Argument(help="which queries")] = Part.REPORTED) -> None:
+    """Print a table in Markdown."""
+    made = {Part.REPORTED: _report, Part.PAIRS: _pairs, Part.TUNING: _weights}[part]
+    with tempfile.TemporaryDirectory() as workplace:
+        settings = Settings(
+            storage=StorageSettings(url=str(Path("samples").resolve())),
+            index=IndexSettings(url=workplace),
+            search=SearchSettings(relevance=True),
+        )
+        parts = bootstrap.build(settings)
+        run_index(parts, Options(), SilentProgress())
+        print(f"{machine()}. The samples, the demo model.\n")
+        print(asyncio.run(made(parts)))
+
+
+async def _library(state: bootstrap.State) -> Library:
+    view, search = state["current_view"](), state["search"]
+    async with asyncio.timeout(120):
+        while (await search.search(Query.of(Text("dog")), view)).good_match is None:  # noqa: ASYNC110 - seen in answers
+            await asyncio.sleep(0.5)
+    return Library(search, view, state["indexing"].encoder)
+
+
+async def _report(parts: bootstrap.Parts) -> str:
+    lines = ["| query | before | sum | all |", "|---|---|---|---|"]
+    rows: list[tuple[bool, float, float, float]] = []
+    async with bootstrap.running(parts, warm_up=True) as state:
+        library = await _library(state)
+        for case in REPORTED:
+            shares = await library.before(case), *await library.now(case)
+            rows.append((bool(case.picture), *shares))
+            shown = f"`{Path(case.picture).stem}` + " if case.picture else ""
+            lines.append(f"| {shown}{case.text} | " + " | ".join(f"{share:.0%}" for share in shares) + " |")
+    for name, is_shown in (("minus words", False), ("picture and text", True)):
+        means = np.mean([shares for has_picture, *shares in rows if has_picture is is_shown], axis=0)
+        lines.append(f"| **mean, {name}** | " + " | ".join(f"**{mean:.0%}**" for mean in means) + " |")
+    return "\n".join(lines)
+
+
+async def _pairs(parts: bootstrap.Parts) -> str:
+    async with bootstrap.running(parts, warm_up=True) as state:
+        library = await _library(state)
+        cases = library.pairs()
+        before, by_sum, by_all = await _means(library, cases)
+    return f"{len(cases)} pairs, the right one first: {before:.1%} before, {by_sum:.1%} sum, {by_all:.1%} all."
+
+
+async def _weights(parts: bootstrap.Parts) -> str:
+    """The means over the queries for choosing, for each weight of minus words."""
+    lines = ["| weight | before | minus words | | before | sum | all |", "|---|---|---|---|---|---|---|"]
+    async with bootstrap.running(parts, warm_up=True) as state:
+        library = await _library(state)
+        for weight in WEIGHTS:
+            minus_words.MINUS_WEIGHT = weight  # type: ignore[misc]
+            means = [
+                await _means(library, [case for case in TUNING if bool(case.picture) is shown])
+                for shown in (False, True)
+            ]
+            minus, both = means
+            lines.append(
+                f"| {weight} | {minus[0]:.0%} | {minus[1]:.0%} | | {both[0]:.0%} | {both[1]:.0%} | {both[2]:.0%} |"
+            )
+    return "\n".join(lines)
+
+
+async def _means(library: Library, cases: Sequence[Case]) -> list[float]:
+    shares = [(await library.before(case), *await library.now(case)) for case in cases]
+    means: list[float] = np.mean(shares, axis=0).tolist()
+    return means
+
+
+if __name__ == "__main__":
+    typer.run(main)
