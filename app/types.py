@@ -199,7 +199,7 @@ class Hit:
     words: float | None = None
     """How well name, folder, caption and tags fit the query, 0 to 1; None where they were not searched."""
     parts: tuple[float, ...] | None = None
-    """What each term of the query adds to the score; None where nobody asked."""
+    """What each term of the query adds to the score; None where the query does not ask for it."""
     combined: float | None = None
     """How well the picture fits all terms; None where the order is by another score."""
     stands_for: int | None = None

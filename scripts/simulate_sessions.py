@@ -106,7 +106,7 @@ class Served:
         sessions = Sessions(
             MemoryStore(3600, 10_000),
             Answering(self.find, workers, weights=weights),
-            Uploads(None, workers, 0, None),  # type: ignore[arg-type] # nobody sends pictures
+            Uploads(None, workers, 0, None),  # type: ignore[arg-type] # these users send no pictures
             fingerprint="",
             max_uploads=0,
             idle_s=3600,

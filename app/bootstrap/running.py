@@ -17,6 +17,7 @@ async def running(parts: Parts, *, warm_up: bool = False) -> AsyncIterator[State
     """
     services = Services(parts, await anyio.to_thread.run_sync(lambda: parts.model.embedder))
     async with AsyncExitStack() as stack:
+        stack.callback(services.close_threads)
         await services.encoder.start(warm_up=warm_up)
         stack.push_async_callback(services.encoder.stop)
         await services.follower.start()

@@ -104,6 +104,7 @@ class Services:
     def __init__(self, parts: Parts, embedder: Embedder) -> None:
         settings = parts.settings
         self._parts, self._settings = parts, settings
+        self._pools: list[Workers] = []
         self._workers = self._threads(os.cpu_count() or 1)
         self._storage = self._threads(STORAGE_THREADS)
         self._names = ServedNames()
@@ -176,8 +177,14 @@ class Services:
         self.imports.begin_stop()
         self.generations.begin_stop()
 
+    def close_threads(self) -> None:
+        """The last step: nothing runs in the shared threads any more."""
+        for pool in self._pools:
+            pool.close()
+
     def _threads(self, count: int) -> Workers:
-        return Workers(count, self._settings.batch.max_queue)
+        self._pools.append(Workers(count, self._settings.batch.max_queue))
+        return self._pools[-1]
 
     def _make_fetcher(self) -> Fetcher:
         return Fetcher(self._settings.fetch, self._settings.image.max_bytes)

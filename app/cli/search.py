@@ -66,6 +66,8 @@ def search(request: Request, write: Callable[[list[Found], SearchAnswer], None],
         tell(_what_was_searched(answer.folder))
     if answer.understood:
         tell(_what_was_taken_away(answer.understood))
+    if answer.note and not (answer.folder and answer.folder.widened):
+        tell(answer.note)
     if not answer.hits:
         tell("Nothing was found: the index has no pictures.")
     if not was_indexed and _is_guesswork(settings, answer):

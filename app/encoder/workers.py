@@ -45,3 +45,7 @@ class Workers:
         """The chunks one by one. A slow consumer holds no thread."""
         while (chunk := await self.run(next, chunks, None)) is not None:
             yield chunk
+
+    def close(self) -> None:
+        """Take no more calls. Idle threads end; a call that has begun goes on."""
+        self._pool.shutdown(wait=False)

@@ -26,8 +26,12 @@ class Locator:
 
     def locate(self, record: ImageRecord, score: float = 1.0) -> Hit:
         """Raises StorageUnavailable when the store can't sign an address."""
+        return Hit(record, score, *self.place(record))
+
+    def place(self, record: ImageRecord) -> tuple[str, str | None]:
+        """`uri` and `url` of a hit. Raises StorageUnavailable when the store can't sign an address."""
         key = record.object_key
-        return Hit(record, score, self._store.uri(key), self._store.url(key, self._link_expires_s))
+        return self._store.uri(key), self._store.url(key, self._link_expires_s)
 
 
 class Addresses:

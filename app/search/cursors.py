@@ -6,7 +6,7 @@ Texts are embedded again for each page; of all other terms the cursor has the ve
 import base64
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Any, Final
 
@@ -34,6 +34,8 @@ _REFUSED: Final = (
 _CHOICES = TypeAdapter(FolderChoice | None)
 _FILTERS = TypeAdapter(Filters)
 _UNDERSTOOD = TypeAdapter(Understood | None)
+_ELSEWHERE = ("terms", "cursor")
+_USUAL = {name: getattr(Query(()), name) for name in (field.name for field in fields(Query)) if name not in _ELSEWHERE}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,7 @@ class Cursors:
                 "generation": cursor.generation,
                 "journal": cursor.journal,
                 "scope": cursor.scope,
-                "query": _changed_fields(replace(prepared.query, terms=(), cursor=None)),
+                "query": _changed_fields(prepared.query),
                 "terms": list(map(_term_fields, prepared.query.terms)),
                 "vectors": [
                     "" if isinstance(each.term, Text) else _packed(np.asarray(vector, "<f4"))
@@ -142,10 +144,9 @@ def _query_of(content: dict[str, Any], terms: Sequence[Sequence[Any]], vectors: 
 
 
 def _changed_fields(query: Query) -> dict[str, Any]:
-    """Without those that are as in any query."""
-    plain = Query(())
-    values = ((field.name, getattr(query, field.name)) for field in fields(Query))
-    return {name: value for name, value in values if value != getattr(plain, name)}
+    """Without those that are as in any query, and without the terms and the cursor that it came with."""
+    values = ((name, getattr(query, name), usual) for name, usual in _USUAL.items())
+    return {name: value for name, value, usual in values if value != usual}
 
 
 def _term_fields(term: Weighted) -> tuple[str, str, float, bool]:

@@ -21,7 +21,7 @@ from app.search.leaving_out import MOST_LOOKED_THROUGH, required, rules_of, take
 from app.search.prepared import Prepared
 from app.search.query import NO_FILTERS
 from app.search.relevance.relevance import Judgement, Relevance, Scales
-from app.search.sorting import LEAST_SORTED, MOST_SORTED, SORTED_BEST, by_date
+from app.search.sorting import LEAST_SORTED, MOST_SORTED, SORTED_BEST, by_date, none_relevant
 from app.types import Hit, Ids, ImageRecord, row_id
 
 GOOD_WORDS: Final = 0.5
@@ -164,6 +164,8 @@ class _Walk:
         assert self.query.sort != "score"
         if len(relevant) == looked_at == MOST_SORTED:
             self.notes.append(SORTED_BEST)
+        if looked_at and not relevant:
+            self.notes.append(none_relevant(self._least))
         ordered = by_date(relevant, self.query.sort)
         if self.query.fold_duplicates:
             kept = zip(ordered, self._fold(ordered), strict=True)
@@ -275,9 +277,10 @@ class _Walk:
 
     def _hit(self, match: Match, parts: tuple[float, ...] | None, locator: Locator) -> Hit:
         """Its score is 0 where the vector server has lost the picture's vector."""
-        located = locator.locate(match.record, match.cosine or 0.0)
-        return replace(
-            located,
+        return Hit(
+            match.record,
+            match.cosine or 0.0,
+            *locator.place(match.record),
             relevance=match.relevance,
             words=None if match.words is None else round(match.words, 4),
             parts=parts,

@@ -107,7 +107,7 @@ class Query:
 
 
 def check_terms(terms: Sequence[Weighted]) -> None:
-    """Raises InvalidInput where terms can't be searched for, whatever their vectors are."""
+    """Raises InvalidInput for terms that can't be searched for with any vectors."""
     if not terms:
         raise InvalidInput("The query is empty. Say what to look for, or show a picture.")
     if len(terms) > MAX_TERMS:

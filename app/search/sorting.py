@@ -20,3 +20,11 @@ def by_date(matches: Sequence[Match], sort: Literal["newest", "oldest"]) -> list
     """By `ImageRecord.date`; of equal dates, by object key."""
     sign = -1 if sort == "newest" else 1
     return sorted(matches, key=lambda match: (sign * match.record.date, match.record.object_key))
+
+
+def none_relevant(least: float) -> str:
+    """The note of an answer that is empty because no picture has this relevance."""
+    return (
+        f"Only pictures of a relevance of {least:g} or more are sorted by date, and none has it. Give a lower "
+        "`min_relevance`, or leave out `sort`."
+    )

@@ -18,7 +18,7 @@ class _Queue:
 
 
 class InTurn:
-    """One queue a session, for as long as somebody waits in it. For one event loop."""
+    """One queue a session, which exists while a request waits in it. For one event loop."""
 
     def __init__(self) -> None:
         self._queues: WeakValueDictionary[str, _Queue] = WeakValueDictionary()

@@ -57,6 +57,7 @@ class Rewriting:
             await asyncio.wait([self._unloading])
         if self._lazy.loaded:
             await self._worker.run(self._forget)
+        self._worker.close()
 
     async def _rewrite(self, conversation: Conversation) -> str:
         deadline = Deadline(self._timeout_s)

@@ -1,6 +1,6 @@
 """Where sessions are kept: the protocol, and the memory of this process.
 
-A store knows bytes only: the state, and named files. A session that nobody asks for is gone after the idle time, with
+A store knows bytes only: the state, and named files. A session without requests is deleted after the idle time, with
 its files. Each state has a version, and `save` succeeds only on the version that was loaded, so that no turn is lost.
 """
 
@@ -131,7 +131,7 @@ class MemoryStore:
             self._kept.popitem(last=False)
 
     def _set_timer(self) -> None:
-        """So that ended sessions leave the memory although nobody asks for any session."""
+        """Ended sessions leave the memory also when no more requests come."""
         if self._timer is None and self._kept:
             delay_s = next(iter(self._kept.values())).ends_at - self._now()
             self._timer = asyncio.get_running_loop().call_later(max(delay_s, 0.01), self._ring)

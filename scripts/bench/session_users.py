@@ -68,7 +68,7 @@ COMMON: Final = frozenset(
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who looks for pictures."""
+    """A simulated person who looks for pictures."""
 
     name: str
     query: str
@@ -121,7 +121,7 @@ def by_round(walks: Sequence[Walk]) -> list[float]:
 
 
 def of_the_rest(walks: Sequence[Walk], number: int) -> tuple[float, float]:
-    """The mean NDCG@10 among pictures that nobody had judged before the round: of the round, and of the first search.
+    """The mean NDCG@10 among pictures not judged before the round: of the round, and of the first search.
 
     Users with nothing left to find are left out.
     """

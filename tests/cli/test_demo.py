@@ -64,8 +64,11 @@ def test_the_demo_from_nothing(first_demo: Demo) -> None:
 def test_the_demo_again_embeds_nothing_and_ends_in_order(first_demo: Demo, tmp_path: Path) -> None:
     """Over what the first one has stored."""
     shutil.copytree(first_demo.folder, tmp_path, dirs_exist_ok=True)
-    with demo(tmp_path):
+    with demo(tmp_path) as again:
         assert f"{count_samples()} unchanged, 0 skipped, 0 failed; 0 embedded" in indexed(tmp_path)[-1]
+        found = httpx2.post(f"{again.address}/api/v1/search/text", json={"query": "a dog", "k": 1})
+        assert found.json()["results"][0]["object_key"].startswith("animals/dog")
+    assert "still going on" not in (tmp_path / "stderr.txt").read_text(), "threads that wait for nothing are no calls"
 
 
 def test_the_demo_needs_no_pytorch(first_demo: Demo) -> None:

@@ -75,3 +75,19 @@ def test_chunks_in_order() -> None:
         assert [chunk async for chunk in Workers(1, 1).iterate(iter([b"a", b"", b"b"]))] == [b"a", b"", b"b"]
 
     asyncio.run(story())
+
+
+def test_closed_ones_end_what_is_idle_and_finish_what_has_begun() -> None:
+    async def story() -> None:
+        workers, gate, threads = Workers(2, 3), threading.Event(), list[threading.Thread]()
+        begun = asyncio.create_task(workers.run(lambda: (threads.append(threading.current_thread()), gate.wait(10))))
+        await until(lambda: bool(threads))
+        threads.append(await workers.run(threading.current_thread))
+        workers.close()
+        await until(lambda: not threads[1].is_alive())
+        assert threads[0].is_alive()
+        gate.set()
+        assert (await begun)[1]
+        await until(lambda: not threads[0].is_alive())
+
+    asyncio.run(story())

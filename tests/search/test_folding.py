@@ -117,6 +117,9 @@ def test_dates_sort_the_relevant_ones(client: httpx2.Client, parts: Parts) -> No
     assert [dates[key] for key in newest] == sorted((dates[key] for key in expected), reverse=True)
     assert [dates[key] for key in oldest] == sorted(dates[key] for key in expected)
     assert keys_of(ask(client, sort="newest", min_relevance=least, k=2)) == newest[:2]
+    nothing = ask(client, sort="newest", min_relevance=1)
+    assert nothing["results"] == []
+    assert "relevance of 1 or more" in nothing["note"]
 
 
 def test_by_date_half_relevant_ones_stand_where_nothing_else_is_asked(client: httpx2.Client) -> None:

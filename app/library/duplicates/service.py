@@ -157,6 +157,7 @@ class Duplicates:
         """Wait for no comparison any more."""
         for task in tuple(self._tasks.values()):
             task.cancel()
+        self._comparing.close()
 
     async def _comparison(self, view: View) -> Comparison:
         """The comparison of this state. At most one of a scope goes on at a time, for all that ask."""

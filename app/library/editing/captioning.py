@@ -70,6 +70,7 @@ class Describer:
             _tell(self._waiting.popleft(), Unavailable("The service is stopping and describes no more pictures."))
         if self._task is not None:
             await asyncio.wait([self._task])
+        self._worker.close()
 
     async def _work(self) -> None:
         while self._waiting:

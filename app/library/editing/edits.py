@@ -91,6 +91,7 @@ class Edits:
         self._stopping = True
         if self._task is not None:
             await asyncio.wait([self._task])
+        self._worker.close()
 
     async def _publish_all(self) -> None:
         while self._waiting:

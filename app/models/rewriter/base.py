@@ -31,7 +31,7 @@ class Deadline:
         return self.left_s == 0
 
     def end(self) -> None:
-        """Nobody waits any more."""
+        """The caller no longer waits for the answer."""
         self._ends_at = float("-inf")
 
 
