@@ -51,6 +51,7 @@ COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /srv/image2search ./
 COPY scripts/fill_bucket.py ./scripts/
 COPY models ./models
+COPY web/dist ./web/dist
 COPY samples ./samples
 
 USER 10001:10001

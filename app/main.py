@@ -33,6 +33,7 @@ from app.search import routes as search
 from app.search.explain import routes as explain
 from app.sessions import routes as sessions
 from app.settings import Settings, load_settings
+from app.web.routes import web_router
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,8 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
     for name, router in COMPAT_ROUTERS.items():
         if settings.server.answers_as(name):
             app.include_router(router)
+    if settings.server.web_app:
+        app.include_router(web_router())
     app.state.read_only = settings.server.read_only
     app.state.cors_origins = frozenset(filter(None, settings.server.cors_origins.split(",")))
     add_error_handlers(app)

@@ -22,7 +22,7 @@ STORAGE_URL = str(StorageSettings.model_fields["url"].default)
 """The default, so that every command finds the demo's pictures while nothing else is set."""
 
 TRY = """
-[bold]image2search is ready.[/] Five things to try in another terminal:
+[bold]image2search is ready: open {address} in a browser.[/] Or try five things in another terminal:
 
   [dim]# describe a picture; "yellow in the food folder" looks in that folder[/]
   {search} "a red car at night"

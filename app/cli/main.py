@@ -73,7 +73,13 @@ def serve(
     from app.cli.serving import run_service
 
     settings = _at(load_settings(), host, port)
-    run_service(settings, lambda address: console.print(f"Docs: {address}/docs", highlight=False))
+
+    def announce(address: str) -> None:
+        if settings.server.web_app:
+            console.print(f"Web app: {address}", highlight=False)
+        console.print(f"Docs: {address}/docs", highlight=False)
+
+    run_service(settings, announce)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.http.problems import MEDIA_TYPE
 
+_REFERENCE = "#/components/schemas/{model}"
+
 _REASONS = {
     403: "The service is `READ_ONLY`, or a page of another site asks that `CORS_ORIGINS` does not name",
     400: "The picture or the body can't be read",
@@ -69,7 +71,7 @@ def bodies(**models: type[BaseModel]) -> dict[str, Any]:
 
 
 def _inlined(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema()
+    schema = model.model_json_schema(ref_template=_REFERENCE)
     _mark_files({model.__name__: schema})
     return schema
 
@@ -81,13 +83,23 @@ def describe(app: FastAPI) -> None:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
             schemas = schema["components"]["schemas"]
-            schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas["Problem"] = Problem.model_json_schema(ref_template=_REFERENCE)
+            _gather_definitions(schema)
             _drop_default_422(schema)
             _mark_files(schemas)
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _gather_definitions(schema: dict[str, Any]) -> None:
+    """Move what the schemas of `bodies` refer to among the document's components, where references point at."""
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            for media in operation.get("requestBody", {}).get("content", {}).values():
+                for name, definition in media["schema"].pop("$defs", {}).items():
+                    schema["components"]["schemas"].setdefault(name, definition)
 
 
 def _drop_default_422(schema: dict[str, Any]) -> None:

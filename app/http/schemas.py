@@ -1,12 +1,13 @@
 """What the answers of several features show in the same way."""
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, Self
 
 from pydantic import Field
 
 from app.http.addresses import Addresses
-from app.http.openapi import Schema
+from app.http.openapi import Schema, utc
 from app.types import Hit, Source
 
 
@@ -57,6 +58,9 @@ class ImageResult(Schema):
     ] = None
     image_url: str
     thumbnail_url: str
+    width: Annotated[int, Field(description="pixels, as the picture is shown", examples=[4000])]
+    height: Annotated[int, Field(examples=[3000])]
+    date: Annotated[datetime, Field(description="when it was taken, or else last modified")]
     caption: str | None = None
     source: SourceInfo | None = None
 
@@ -77,6 +81,9 @@ class ImageResult(Schema):
             stands_for=hit.stands_for,
             image_url=addresses.image(hit),
             thumbnail_url=addresses.thumbnail(hit),
+            width=record.width,
+            height=record.height,
+            date=utc(record.date),
             caption=record.caption,
             source=record.source and SourceInfo.of(record.source),
         )

@@ -85,14 +85,18 @@ class Understood:
 
 
 def understand(query: Query) -> tuple[Query, Understood | None]:
-    """The query with its minus words as terms of their own, where it has any and they are to be read."""
-    if not query.minus_words or len(query.terms) != 1 or not query.text:
+    """The query with its minus words as terms of their own, where they are to be read and it looks for one text."""
+    texts = [each for each in query.terms if isinstance(each.term, Text) and not each.is_minus]
+    if not query.minus_words or len(texts) != 1:
         return query, None
-    read = read_minus_words(query.text)
+    (asked,) = texts
+    assert isinstance(asked.term, Text)
+    read = read_minus_words(asked.term.text)
     if read is None:
         return query, None
-    minus = tuple(Weighted(Text(phrase), MINUS_WEIGHT) for phrase in read.minus)
-    return replace(query, terms=(Weighted(Text(read.text), query.terms[0].weight), *minus)), read
+    left = asked._replace(term=Text(read.text))
+    minus = (Weighted(Text(phrase), MINUS_WEIGHT) for phrase in read.minus)
+    return replace(query, terms=(*(left if each is asked else each for each in query.terms), *minus)), read
 
 
 def read_minus_words(text: str) -> Understood | None:

@@ -56,6 +56,7 @@ class ServerSettings(Group):
         description="other systems' APIs that the service answers too: `all`, `none`, or some of "
         f"`{','.join(COMPAT)}`, with commas between them",
     )
+    web_app: bool = Field(True, description="whether the web app is served at `/`")
     read_only: bool = Field(
         False, description="whether requests that add, change or delete pictures are refused; index runs go on"
     )

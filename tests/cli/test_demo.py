@@ -30,7 +30,7 @@ def indexed(folder: Path) -> list[str]:
 def test_the_demo_from_nothing(first_demo: Demo) -> None:
     """Beside an `.env` for something else, which the printed commands overrule."""
     assert f"{count_samples()} added" in indexed(first_demo.folder)[0]
-    assert first_demo.printed.lstrip().startswith("image2search is ready.")
+    assert f"image2search is ready: open {first_demo.address} in a browser." in first_demo.printed
     commands = [
         line for line in first_demo.printed.splitlines() if line.startswith("  ") and not line.startswith("  #")
     ]

@@ -65,6 +65,21 @@ def test_it_is_served_with_its_pages(client: httpx2.Client) -> None:
     assert client.get("/docs").status_code == 200
 
 
+def references(part: object) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            yield from references(each)
+
+
+def test_every_reference_leads_to_a_schema() -> None:
+    known = {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
+    assert set(references(DOCUMENT)) <= known
+
+
 def test_there_are_examples_for_every_json_body() -> None:
     with_bodies = {path for _, path, operation in operations() if body_schema(operation, "application/json")}
     assert {path for _, path, _ in JSON_EXAMPLES} == with_bodies

@@ -69,12 +69,19 @@ def test_a_query_gets_its_minus_words_as_terms() -> None:
     assert read == Understood("beach", ("people",))
 
 
+def test_a_text_beside_pictures_and_minus_terms_is_read() -> None:
+    picture, water = Weighted(IndexedPicture("1")), Weighted(Text("water"), -1)
+    query, read = understand(Query((picture, Weighted(Text("beach -people"), 2), water), minus_words=True))
+    assert query.terms == (picture, Weighted(Text("beach"), 2), water, Weighted(Text("people"), -0.5))
+    assert read == Understood("beach", ("people",))
+
+
 @pytest.mark.parametrize(
     "query",
     [
         Query.of(Text("beach -people")),
         Query.of(Text("beach"), minus_words=True),
-        Query.of(Text("beach -people"), IndexedPicture("1"), minus_words=True),
+        Query.of(Text("beach -people"), Text("sunset"), minus_words=True),
         Query((Weighted(Text("beach -people"), -1),), minus_words=True),
     ],
 )

@@ -52,7 +52,7 @@ def test_a_result_says_all_of_the_picture(client: httpx2.Client, parts: Parts) -
     (result,) = text(client, "dog", k=1, folder="vehicles")["results"]
     assert set(result) == {
         "image_id", "object_key", "folder", "s3_path", "score", "distance", "relevance", "words", "parts",
-        "combined", "stands_for", "image_url",
+        "combined", "stands_for", "width", "height", "date", "image_url",
         "thumbnail_url", "caption", "source",
     }  # fmt: skip
     assert result["image_id"] == image_id_of("vehicles/car1.jpg")

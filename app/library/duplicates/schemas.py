@@ -33,8 +33,10 @@ class DuplicatesQuery(Schema):
     ] = None
     dismissed: Annotated[bool, Field(description="the groups that were dismissed instead of all others")] = False
 
+    image_id: Annotated[str | None, Field(max_length=64, description="only groups with this picture in them")] = None
+
     def wanted(self) -> Wanted:
-        return Wanted(self.kind, self.dismissed)
+        return Wanted(self.kind, self.dismissed, self.image_id)
 
 
 class Duplicate(Schema):

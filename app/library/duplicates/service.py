@@ -98,6 +98,8 @@ class Wanted:
     kind: Kind
     dismissed: bool = False
     """Those that were dismissed instead of all others."""
+    image_id: str | None = None
+    """Only with this picture in them."""
 
 
 class Duplicates:
@@ -192,6 +194,9 @@ class Duplicates:
         after: "Position | None",
     ) -> Page:
         found = [(group, dismissed.find(group)) for group in comparison.groups[wanted.kind]]
+        if wanted.image_id is not None:
+            row = row_id(wanted.image_id) if wanted.image_id in view else None
+            found = [(group, by) for group, by in found if row in (group.keep, *(each.row for each in group.others))]
         listed = [(group, by) for group, by in found if (by is not None) == wanted.dismissed]
         rest = listed if after is None else [pair for pair in listed if _position(pair[0]) > after]
         shown = rest[:k]
@@ -299,17 +304,15 @@ def _position(group: Group) -> Position:
 
 
 def _write_cursor(last: Group, wanted: Wanted) -> str:
-    content = orjson.dumps([*_position(last), wanted.kind, wanted.dismissed])
+    content = orjson.dumps([*_position(last), wanted.kind, wanted.dismissed, wanted.image_id])
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def _read_cursor(text: str, wanted: Wanted) -> Position:
     """Raises InvalidInput for anything but a cursor of this list."""
     try:
-        freed, group, kind, dismissed = orjson.loads(
-            base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True)
-        )
-        if isinstance(freed, int) and isinstance(group, str) and (kind, dismissed) == (wanted.kind, wanted.dismissed):
+        freed, group, *of = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
+        if isinstance(freed, int) and isinstance(group, str) and of == [wanted.kind, wanted.dismissed, wanted.image_id]:
             return freed, group
     except (ValueError, TypeError):  # no base64, no JSON, other JSON
         pass

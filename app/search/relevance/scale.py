@@ -120,8 +120,10 @@ def nearness(scores: Floats, standings: Floats) -> Floats:
 def standings_among(pictures: Vectors, sample: Vectors) -> Floats:
     """(N, 2): the mean similarity of each picture (N, D) to the sample, and to the `NEAREST_PICTURES` in it.
 
-    The same picture in the sample does not count.
+    The same picture in the sample does not count. Both are 0 where the sample is empty.
     """
+    if not len(sample):
+        return np.zeros((len(pictures), 2))
     similarities = _without_itself(pictures @ sample.T)
     count = min(NEAREST_PICTURES, max(1, similarities.shape[1] - 1))
     nearest = np.partition(np.nan_to_num(similarities, nan=-1.0), -count, axis=1)[:, -count:]

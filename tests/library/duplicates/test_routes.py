@@ -94,6 +94,14 @@ def test_wrong_parameters_are_refused(served: httpx2.Client, query: dict[str, st
     assert served.get(URL, params=query).status_code == status
 
 
+def test_only_the_groups_of_one_picture(served: httpx2.Client) -> None:
+    copy = image_id_of("copies/car.jpg")
+    assert groups(served, image_id=copy) == groups(served) != []
+    assert groups(served, image_id=CAT) == []
+    assert groups(served, image_id=CAT, kind="bytes") == groups(served, kind="bytes") != []
+    assert groups(served, image_id="no id") == []
+
+
 def test_head_answers_as_get_without_a_body(served: httpx2.Client) -> None:
     answer = served.head(URL)
     assert (answer.status_code, answer.content) == (200, b"")

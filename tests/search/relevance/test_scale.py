@@ -73,6 +73,10 @@ def test_a_picture_does_not_count_as_its_own_neighbour() -> None:
     assert standings_among(LIBRARY[:3], LIBRARY[:50])[:, 1].max() < 0.99
 
 
+def test_pictures_stand_nowhere_among_none() -> None:
+    assert standings_among(LIBRARY[:3], LIBRARY[:0]).tolist() == [[0.0, 0.0]] * 3
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_small_libraries_have_the_usual_scale(count: int) -> None:
     """Nothing can be fitted to so few pictures, and nothing can stand out from them."""

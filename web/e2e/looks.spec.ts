@@ -1,0 +1,80 @@
+import { devices } from "@playwright/test";
+import { expect, expectAccessible, hits, screen, test } from "./fixtures";
+
+test.describe("dark", () => {
+  test.use({ colorScheme: "dark" });
+
+  test("the search", async ({ page }) => {
+    await page.goto("./?q=a+house+at+night");
+    await expect(hits(page).first()).toBeVisible();
+    await expectAccessible(page);
+    await screen(page, "search-dark");
+  });
+
+  test("can be made light for this app alone", async ({ page }) => {
+    await page.goto("./");
+    const paper = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+    const dark = await paper();
+    await page.getByRole("button", { name: "Settings" }).click();
+    await page.getByRole("combobox", { name: "Appearance" }).selectOption("light");
+    await expect.poll(paper).not.toBe(dark);
+    await page.reload();
+    await expect.poll(paper).not.toBe(dark);
+  });
+});
+
+test.describe("on a phone", () => {
+  const { viewport, deviceScaleFactor, isMobile, hasTouch } = devices["Pixel 7"];
+  test.use({ viewport, deviceScaleFactor, isMobile, hasTouch });
+
+  for (const address of ["./", "./?q=a+cat", "./library", "./generate"]) {
+    test(`${address} fits the width`, async ({ page }) => {
+      await page.goto(address);
+      await expect(page.getByRole("navigation", { name: "Sections" })).toBeVisible();
+      if (address.includes("q=")) await expect(hits(page).first()).toBeVisible();
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect(overflow).toBeLessThanOrEqual(0);
+      if (address.includes("q=")) await screen(page, "search-phone");
+    });
+  }
+});
+
+test.describe("in German", () => {
+  test.use({ locale: "de-DE" });
+
+  test("every text", async ({ page }) => {
+    await page.goto("./?q=ein+Hund");
+    await expect(page.getByRole("navigation", { name: "Bereiche" })).toBeVisible();
+    await expect(page.locator("html")).toHaveAttribute("lang", "de");
+    await expect(page.getByRole("list", { name: "Treffer", exact: true }).getByRole("link").first()).toBeVisible();
+    await screen(page, "search-german");
+    await page.getByRole("button", { name: "Einstellungen" }).click();
+    await page.getByRole("combobox", { name: "Sprache" }).selectOption("en");
+    await expect(page.getByRole("navigation", { name: "Sections" })).toBeVisible();
+  });
+});
+
+test("while the service does not answer, the page says so and recovers", async ({ page }) => {
+  await page.goto("./?q=a+cat");
+  await expect(hits(page).first()).toBeVisible();
+  await page.route(/\/(api|health)\//, (route) => route.abort());
+  await page.getByRole("searchbox").fill("a dog");
+  await page.getByRole("searchbox").press("Enter");
+  await expect(page.getByRole("heading", { name: "The service does not answer" })).toBeVisible();
+  await screen(page, "service-down");
+  await page.unroute(/\/(api|health)\//);
+  await page.getByRole("button", { name: "Try again" }).click();
+  await expect(hits(page).first().getByRole("img")).toHaveAttribute("alt", /dog/);
+});
+
+test("with reduced motion nothing moves by itself", async ({ page }) => {
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await page.goto("./?q=a+cat");
+  await expect(hits(page).first()).toBeVisible();
+  expect(await page.evaluate(() => document.getAnimations().length)).toBe(0);
+});
+
+test("an address that leads nowhere", async ({ page }) => {
+  await page.goto("./library/nothing-here");
+  expect((await page.request.get("./library/nothing-here")).status()).toBe(404);
+});

@@ -1,0 +1,79 @@
+import { useQuery } from "@tanstack/react-query";
+import { useMemo } from "react";
+import { answer, api, type ImageResult, type Schemas, type SearchResult } from "../api/client";
+import { type MapData, readMap } from "./map-data";
+
+const ASK_AGAIN_MS = 6_000;
+const PAGE = 100;
+/** Hits that are lit up at most. */
+const MOST_HITS = 1_000;
+/** What may well fit; see docs/queries.md. */
+const FITS = 0.5;
+/** Shown where nothing fits. */
+const NEAREST = 12;
+
+let last: MapData | null = null;
+
+const isSame = (a: ArrayLike<unknown>, b: ArrayLike<unknown>): boolean =>
+  a.length === b.length && Array.prototype.every.call(a, (value: unknown, i: number) => value === b[i]);
+
+/** The map. Where only names have changed, its ids and coordinates are the same objects as before. */
+async function load(signal: AbortSignal): Promise<MapData> {
+  const call = api.GET("/api/v1/map", { params: { query: { format: "binary" } }, parseAs: "arrayBuffer", signal });
+  const map = readMap((await answer(call)) as unknown as ArrayBuffer);
+  const same = last && isSame(last.ids, map.ids) && isSame(last.xs, map.xs) && isSame(last.ys, map.ys);
+  last = same && last ? { ...map, ids: last.ids, xs: last.xs, ys: last.ys } : map;
+  return last;
+}
+
+/** The map; asked for again while the service still works on it. */
+export const useMap = () =>
+  useQuery({
+    queryKey: ["map"],
+    queryFn: ({ signal }) => load(signal),
+    structuralSharing: false,
+    refetchInterval: ({ state }) => (state.data?.pending.length ? ASK_AGAIN_MS : false),
+  });
+
+export interface Hits {
+  ids: string[];
+  /** Nothing fits well: these are only the nearest ones. */
+  poor: boolean;
+}
+
+const fits = ({ relevance }: ImageResult): boolean => (relevance ?? 0) >= FITS;
+
+async function search(text: string, signal: AbortSignal): Promise<Hits> {
+  const found: ImageResult[] = [];
+  let body: Schemas["ComposedSearch"] | null = { terms: [{ text, weight: 1 }], k: PAGE };
+  while (body) {
+    const page: SearchResult = await answer(api.POST("/api/v1/search", { body, signal }));
+    found.push(...page.results);
+    const last = page.results.at(-1);
+    const more = last && fits(last) && found.length < MOST_HITS;
+    body = more && page.next_cursor ? { cursor: page.next_cursor, k: PAGE } : null;
+  }
+  const fitting = found.filter(fits);
+  const shown = fitting.length ? fitting : found.slice(0, NEAREST);
+  return { ids: shown.map((each) => each.image_id), poor: !fitting.length };
+}
+
+/** What the words find, all of it as far as it fits. */
+export const useHits = (text: string) =>
+  useQuery({ queryKey: ["search", "map", text], queryFn: ({ signal }) => search(text, signal), enabled: text !== "" });
+
+/** What is known of a picture; nothing is asked for while `id` is null. */
+export const usePicture = (id: string | null) =>
+  useQuery({
+    queryKey: ["picture", id],
+    queryFn: () => answer(api.GET("/api/v1/images/{image_id}", { params: { path: { image_id: id ?? "" } } })),
+    enabled: id !== null,
+  });
+
+/** The numbers that the map gives to pictures. */
+export function useNumbers(ids: readonly string[]): (wanted: Iterable<string>) => number[] {
+  return useMemo(() => {
+    const numbers = new Map(ids.map((id, i) => [id, i]));
+    return (wanted) => [...wanted].flatMap((id) => numbers.get(id) ?? []);
+  }, [ids]);
+}

@@ -1,0 +1,56 @@
+import { answer, api, type Schemas, type SearchResult } from "../api/client";
+import { dataAddress, uploadOf } from "./uploads";
+import type { Search, Term } from "./url";
+
+type Body = Schemas["ComposedSearch"];
+type BodyTerm = Schemas["SearchTerm"];
+
+/** How many hits a page brings. */
+export const PAGE = 60;
+
+/** A picture of the address that is only in another browser. */
+export class UploadGone extends Error {
+  constructor() {
+    super("upload gone");
+    this.name = "UploadGone";
+  }
+}
+
+async function bodyTerm({ kind, value, weight, exclude = false }: Term): Promise<BodyTerm> {
+  const rest = exclude ? { weight: 1, exclude } : { weight };
+  if (kind === "text") return { text: value, ...rest };
+  if (kind === "picture") return { image_id: value, ...rest };
+  if (kind === "url") return { url: value, ...rest };
+  const upload = await uploadOf(value);
+  if (!upload) throw new UploadGone();
+  return { image: await dataAddress(upload.blob), ...rest };
+}
+
+/** The terms of a search: its words first. */
+export async function bodyTerms(search: Pick<Search, "q" | "term">): Promise<BodyTerm[]> {
+  const words: BodyTerm[] = search.q.trim() ? [{ text: search.q.trim(), weight: 1 }] : [];
+  return [...words, ...(await Promise.all(search.term.map(bodyTerm)))];
+}
+
+/** Whether there are words to look for in names and captions. */
+export const hasWords = (search: Pick<Search, "q" | "term">): boolean =>
+  Boolean(search.q.trim()) || search.term.some((each) => each.kind === "text" && each.weight > 0);
+
+export const bodyOf = async (search: Search): Promise<Body> => ({
+  terms: await bodyTerms(search),
+  k: PAGE,
+  folders: search.folder,
+  auto_folder: search.guess && !search.folder.length,
+  mode: hasWords(search) ? search.mode : "vector",
+  sort: search.sort,
+  fold_duplicates: search.fold,
+  combine: search.all ? "all" : "sum",
+  minus_words: search.minus,
+  leave_out_queried: true,
+});
+
+/** One page of hits. Raises ServiceError (410: the library has changed too much, search again) and UploadGone. */
+export async function searchPage(search: Search, cursor: string | null, signal: AbortSignal): Promise<SearchResult> {
+  const body = cursor ? { cursor, k: PAGE } : await bodyOf(search);
+  return answer(api.POST("/api/v1/search", { body, signal }));
+}

@@ -1,0 +1,22 @@
+import { lingui } from "@lingui/vite-plugin";
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+const SERVICE = process.env.SERVICE ?? "http://localhost:8000";
+
+export default defineConfig(({ mode }) => ({
+  base: "./",
+  // Short names: the long ones make a tenth of the styles.
+  css: { modules: { generateScopedName: mode === "production" ? "[hash:base64:5]" : "[local]-[hash:base64:5]" } },
+  plugins: [react(), lingui({ macroTransform: true })],
+  build: {
+    outDir: process.env.OUT ?? "dist",
+    emptyOutDir: true,
+    target: "es2023",
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    license: { fileName: "licenses.md" },
+  },
+  server: { proxy: { "/api": SERVICE, "/health": SERVICE } },
+  test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}"] },
+}));
