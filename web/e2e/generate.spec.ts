@@ -5,7 +5,7 @@ test("words become a picture, which is searched with and put into the library", 
   await page.goto("./generate?prompt=a+red+apple");
   await expect(page.getByRole("textbox", { name: "What to draw" })).toHaveValue("a red apple");
   await page.getByText("Options").click();
-  await page.getByRole("spinbutton", { name: "Steps" }).fill("12");
+  await page.getByRole("spinbutton", { name: "Steps" }).fill("60");
   await page.getByRole("spinbutton", { name: "Seed" }).fill("7");
   await page.getByRole("button", { name: "Draw", exact: true }).click();
   await expect(page.getByRole("progressbar")).toBeVisible();
