@@ -259,7 +259,7 @@ test("an index run is followed to its report, and so is one that writes captions
   }
 });
 
-test("where nobody may change pictures, nothing offers it", async ({ page }) => {
+test("where pictures may not be changed, nothing offers it", async ({ page }) => {
   const refusal = {
     type: "about:blank",
     title: "Forbidden",

@@ -14,7 +14,7 @@ async function isRefused(): Promise<boolean> {
   }
 }
 
-/** Whether the service (or the key) lets nobody add, change or delete pictures. False until that is known. */
+/** Whether the service (or the key) refuses to add, change and delete pictures. False until that is known. */
 export function useReadOnly(): boolean {
   return useQuery({ queryKey: ["read-only"], queryFn: isRefused, staleTime: Number.POSITIVE_INFINITY }).data ?? false;
 }

@@ -50,7 +50,7 @@ export async function follow(job: Job, onChange: (job: Job) => void, signal: Abo
   }
 }
 
-/** How far a job is, 0 to 1; null where nobody knows. */
+/** How far a job is, 0 to 1; null where it is not known. */
 export function shareOf({ state, progress }: Pick<Job, "state" | "progress">): number | null {
   const { picture, n, step, steps } = progress;
   if (state === "queued" || !picture || step === null || !steps) return null;

@@ -1,7 +1,7 @@
 import { type ReactNode, useId } from "react";
 import styles from "./progress.module.css";
 
-/** A bar with its label. `value` is 0 to 1; null: under way, nobody knows how far. */
+/** A bar with its label. `value` is 0 to 1; null: under way, it is not known how far. */
 export function Progress({ value, label, detail }: { value: number | null; label: ReactNode; detail?: ReactNode }) {
   const id = useId();
   return (

@@ -49,7 +49,7 @@ export function FromWeb({ folder }: { folder: string }) {
             provider === "openverse" ? (
               <Trans>Pictures that may be used again. Maker and licence come with each.</Trans>
             ) : (
-              <Trans>All of the web. Nobody knows the licences: ask before you use such a picture.</Trans>
+              <Trans>All of the web. The licences are not known: ask before you use such a picture.</Trans>
             )
           }
         >

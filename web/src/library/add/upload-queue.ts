@@ -51,7 +51,7 @@ export interface Transport {
 }
 
 const AT_ONCE = 3;
-/** From so many waiting on, they are sent together. */
+/** With this number of files waiting, or more, they are sent together. */
 const MANY = 8;
 const PARCEL_FILES = 25;
 const PARCEL_BYTES = 48 * 1024 * 1024;

@@ -56,7 +56,7 @@ export function Groups({ kind, dismissed, groups }: GroupsProps) {
 
   const deleteOthers = async (group: Group) => {
     const { others } = split(group, kept);
-    // Nobody is asked again once it is known that this service keeps a trash.
+    // The person is not asked again once it is known that this service keeps a trash.
     if (!deletedLately().length) return setAsked({ meant: meantBy(others), bytes: bytesOf(others) });
     setBusy(group.id);
     await remove(meantBy(others), others.length);

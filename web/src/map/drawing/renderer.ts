@@ -95,7 +95,7 @@ export class Renderer {
     gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, WIDTH, this.rows, gl.RG, gl.UNSIGNED_BYTE, whole);
   }
 
-  /** Room for so many instances that are drawn from this texture. */
+  /** How many instances of this texture there is room for. */
   batch(texture: WebGLTexture | null, capacity: number): Batch {
     const { gl } = this;
     const array = gl.createVertexArray();

@@ -25,7 +25,7 @@ interface Hooks {
 /** Whether this is a phone or a tablet, whose graphics memory is small. */
 const isSmall = () => matchMedia("(pointer: coarse)").matches;
 
-/** From so many device pixels on, the thumbnails of 1024 pixels are taken. */
+/** From this number of device pixels on, the thumbnails of 1024 pixels are taken. */
 const LARGE_FROM = 340;
 /** What failed is not asked for again for so long, ms. */
 const AGAIN_MS = 15_000;
@@ -84,7 +84,7 @@ export class Sources {
     return !this.uploads.isEmpty;
   }
 
-  /** Sends what was fetched to the graphics card, for about so many milliseconds. */
+  /** Sends what was fetched to the graphics card, for about this number of milliseconds. */
   work(budgetMs: number): void {
     this.uploads.work(budgetMs);
   }

@@ -1,4 +1,4 @@
-/** At most so many tasks at a time; each can be called off by its key. */
+/** At most `most` tasks at a time; each can be called off by its key. */
 export class Tasks {
   private readonly running = new Map<string, AbortController>();
 

@@ -4,7 +4,7 @@ const STRIP_ROWS = 64;
 /** Copies of a page whose cells are this wide, each half as large: in still smaller ones neighbours would run together. */
 export const mipLevels = (cell: number): number => Math.max(1, Math.log2(cell) - 1);
 
-/** An empty texture with room for so many copies. */
+/** An empty texture with room for this number of copies. */
 export function pageTexture(gl: WebGL2RenderingContext, width: number, height: number, copies: number): WebGLTexture {
   const texture = gl.createTexture();
   const levels = Math.min(copies, Math.floor(Math.log2(Math.max(width, height))) + 1);
@@ -64,7 +64,7 @@ export class Uploads {
     this.waiting.push({ upload, done });
   }
 
-  /** Goes on for about so many milliseconds. */
+  /** Goes on for about this number of milliseconds. */
   work(budgetMs: number): void {
     const end = performance.now() + budgetMs;
     for (let first = this.waiting[0]; first && performance.now() < end; first = this.waiting[0]) {

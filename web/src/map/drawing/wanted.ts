@@ -3,7 +3,7 @@ import { CELLS, type Cell } from "./atlas";
 /** Share of its size to which a picture may be enlarged before sharper pixels are asked for. */
 const ENLARGED = 1.25;
 
-/** The smallest cells that are sharp where a cell is so many device pixels wide; null: thumbnails are needed. */
+/** The smallest cells that are sharp where a cell has this width in device pixels; null: thumbnails are needed. */
 export function cellsFor(pixels: number): Cell | null {
   return CELLS.find((cell) => pixels <= cell * ENLARGED) ?? null;
 }

@@ -66,7 +66,7 @@ export function zoomedAt(camera: Camera, view: Size, at: Point, factor: number, 
   return clamped(moved, bounds);
 }
 
-/** As if the world were pushed by so many pixels. */
+/** As if the world were pushed by this number of pixels. */
 export const panned = (camera: Camera, x: number, y: number): Camera => ({
   ...camera,
   x: camera.x - x / camera.scale,
@@ -95,7 +95,7 @@ export function approached(from: Camera, to: Camera, t: number): Camera {
   return { x: from.x + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part, scale };
 }
 
-/** Whether nobody could see a difference: half a pixel, a thousandth of the scale. */
+/** Whether the difference is too small to see: half a pixel, a thousandth of the scale. */
 export function isSame(a: Camera, b: Camera): boolean {
   const far = Math.max(Math.abs(a.x - b.x), Math.abs(a.y - b.y)) * b.scale;
   return far < 0.5 && Math.abs(a.scale / b.scale - 1) < 1e-3;

@@ -52,7 +52,7 @@ export class Motion {
     if (!this.isSmooth()) this.camera = this.goal;
   }
 
-  /** Moves on by so many milliseconds. */
+  /** Moves on by this number of milliseconds. */
   step(elapsedMs: number): void {
     if (!this.isMoving) return;
     const next = approached(this.camera, this.goal, 1 - Math.exp(-elapsedMs / this.timeMs));
