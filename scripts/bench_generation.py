@@ -111,7 +111,7 @@ def main(
         }
         os.environ.update(environment)
         settings = load_settings()
-        publish(settings, in_precision(settings, "auto").identity, count)
+        publish(settings, in_precision(settings, "auto"), count)
         (service,) = stack.enter_context(services(environment))
         painter, queries = Painter(service.address, steps), texts()
         say("loading the generator")

@@ -17,18 +17,13 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import httpx2
-import numpy as np
 import typer
 
-from app.bootstrap import load_embedder, open_catalog, open_store
-from app.catalog.changes import Changes
-from app.models.bank import load_bank
+from app.bootstrap import load_embedder
 from app.settings import load_settings
 from scripts.bench.architectures import named
 from scripts.bench.machine import machine
-from scripts.bench.workload import Clusters
-from scripts.bench_catalog import record
-from scripts.bench_service import READY_S, SEARCH, WARM_UP_S, Service, Way, over_http, say, services, texts
+from scripts.bench_service import READY_S, SEARCH, WARM_UP_S, Service, Way, over_http, publish, say, services, texts
 
 FLAGS: Final = ("false", "true")
 
@@ -46,7 +41,10 @@ def main(
         (workplace / "bucket").mkdir()
         environment = {"STORAGE_URL": f"file://{workplace / 'bucket'}", "MODEL": named(model, workplace)}
         environment["BATCH_MAX_QUEUE"] = "1000"
-        publish(environment, count)
+        os.environ.update(environment)
+        settings = load_settings()
+        say("loading the model, publishing the index")
+        publish(settings, load_embedder(settings.model), count)
         ours = stack.enter_context(services(*(environment | {"SEARCH_RELEVANCE": flag} for flag in FLAGS)))
         wait_for_relevance(ours[1])
         fresh = texts()
@@ -58,24 +56,6 @@ def main(
         measure(ways, rounds, seconds)
     print(f"{machine('openvino', 'faiss-cpu', 'fastapi', 'uvicorn')}\n{model}, {count:,} pictures, {rounds} rounds\n")
     print(table(ways))
-
-
-def publish(environment: dict[str, str], count: int) -> None:
-    """Made-up pictures whose records say what the bank says of them, as an indexer writes them."""
-    before = dict(os.environ)
-    os.environ.update(environment)
-    try:
-        settings = load_settings()
-        say("loading the model, publishing the index")
-        embedder = load_embedder(settings.model)
-        bank = load_bank(settings.model.cache.expanduser(), embedder)
-        vectors = Clusters(embedder.identity.dimension, seed=0).draw(count, np.random.default_rng(1))[0]
-        records = bank.measured([record(number) for number in range(count)], vectors)
-        catalog = open_catalog(settings, open_store(settings.storage))
-        catalog.publish(Changes(tuple(records), vectors), embedder.identity)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def wait_for_relevance(service: Service) -> None:

@@ -40,12 +40,12 @@ from rich.console import Console
 
 from app.bootstrap import load_embedder, open_catalog, open_store
 from app.catalog.changes import Changes
+from app.models.bank import load_bank
 from app.models.base import Embedder
 from app.models.checkpoint import find_checkpoint
 from app.models.hardware import has_int8_dot
 from app.models.openvino.core import can_bfloat16
 from app.settings import Settings, load_settings
-from app.types import ModelIdentity
 from scripts.bench.architectures import named
 from scripts.bench.machine import machine
 from scripts.bench.workload import Clusters
@@ -90,11 +90,14 @@ def texts() -> Iterator[str]:
         )[number % 3]
 
 
-def publish(settings: Settings, model: ModelIdentity, count: int) -> None:
-    """Publish an index of `count` made-up pictures for the model."""
+def publish(settings: Settings, embedder: Embedder, count: int) -> None:
+    """Publish an index of `count` made-up pictures for the model. The records say what the bank says of them, as an
+    indexer writes them; else each search would measure the pictures that it finds."""
+    model = embedder.identity
+    bank = load_bank(settings.model.cache.expanduser(), embedder)
     vectors = Clusters(model.dimension, seed=0).draw(count, np.random.default_rng(1))[0]
-    changes = Changes(tuple(record(number) for number in range(count)), vectors)
-    open_catalog(settings, open_store(settings.storage)).publish(changes, model)
+    records = bank.measured([record(number) for number in range(count)], vectors)
+    open_catalog(settings, open_store(settings.storage)).publish(Changes(records, vectors), model)
 
 
 @dataclass(frozen=True)
@@ -283,7 +286,7 @@ def main(
         chosen = precision or arithmetics()
         embedders = {each: in_precision(settings, each) for each in chosen}
         automatic = in_precision(settings, "auto").identity.precision
-        publish(settings, embedders[chosen[0]].identity, count)
+        publish(settings, embedders[chosen[0]], count)
         *ours, rival = stack.enter_context(
             services(
                 *(environment | {"PRECISION": each} for each in chosen),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from app.bootstrap import Parts, open_store, running
 from app.encoder.encoder import Text
@@ -181,6 +182,21 @@ def test_the_log_level_is_set(tmp_path: Path) -> None:
         assert logging.getLogger("app").level == logging.ERROR
     finally:
         logging.getLogger("app").setLevel(before)
+
+
+def test_the_products_of_searches_run_on_one_core_while_the_service_runs(tmp_path: Path) -> None:
+    """With more they wait for a core that is busy, ten times as long as they take."""
+
+    def blas_threads() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    async def during() -> set[int]:
+        async with running(make_parts(tmp_path)):
+            return blas_threads()
+
+    with threadpool_limits(2, user_api="blas"):
+        assert asyncio.run(during()) == {1}
+        assert blas_threads() == {2}
 
 
 def test_every_key_is_served_by_the_running_parts(tmp_path: Path) -> None:

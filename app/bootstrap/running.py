@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio.to_thread
+from threadpoolctl import threadpool_limits
 
 from app.bootstrap.parts import Parts
 from app.bootstrap.services import Services, State
@@ -17,6 +18,8 @@ async def running(parts: Parts, *, warm_up: bool = False) -> AsyncIterator[State
     """
     services = Services(parts, await anyio.to_thread.run_sync(lambda: parts.model.embedder))
     async with AsyncExitStack() as stack:
+        # The small products of a search gain nothing by a second core, and wait for milliseconds for one that is busy.
+        stack.enter_context(threadpool_limits(1, user_api="blas"))
         stack.callback(services.close_threads)
         await services.encoder.start(warm_up=warm_up)
         stack.push_async_callback(services.encoder.stop)

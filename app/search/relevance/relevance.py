@@ -8,7 +8,7 @@ few pictures whose records lack it are measured when they are found.
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -43,6 +43,9 @@ STANDS_OUT: Final = 2.0
 BEST: Final = 3
 """How many pictures are the best ones."""
 
+MAX_MEASURED: Final = 20_000
+"""Pictures whose standings are kept because their records lack them: some megabytes."""
+
 
 class Judgement(NamedTuple):
     """How well an answer fits its query."""
@@ -64,6 +67,8 @@ class Scales:
     """Whether what the records say was measured with this bank."""
     modalities: Modalities | None
     """What terms of both kinds are centred and scaled by; None in a library of less than two pictures."""
+    measured: dict[str, Sequence[float]] = field(default_factory=dict, repr=False)
+    """By content hash: the standings against the bank of pictures whose records lack them."""
 
     def scale_of(self, kind: Kind) -> Scale:
         return self.texts if kind == "text" else self.pictures
@@ -83,10 +88,23 @@ class Scales:
 
     def _standings(self, records: Sequence[ImageRecord], view: View) -> list[Sequence[float]]:
         """(K, 2) against the bank."""
-        known = [_standing_of(record) if self.trusts_records else None for record in records]
-        lacking = [row_id(record.image_id) for record, each in zip(records, known, strict=True) if each is None]
-        measured = iter(self.bank.measure(view.vectors_of(lacking)).tolist() if lacking else ())
+        known = [self._known_standing(record) for record in records]
+        lacking = [record for record, each in zip(records, known, strict=True) if each is None]
+        measured = iter(self._measure(lacking, view) if lacking else ())
         return [next(measured) if each is None else each for each in known]
+
+    def _measure(self, records: Sequence[ImageRecord], view: View) -> list[Sequence[float]]:
+        """(K, 2) against the bank, kept for the next search that finds the pictures."""
+        rows = [row_id(record.image_id) for record in records]
+        found: list[Sequence[float]] = self.bank.measure(view.vectors_of(rows)).tolist()
+        if len(self.measured) + len(found) > MAX_MEASURED:
+            self.measured.clear()
+        self.measured.update(zip((record.content_hash for record in records), found, strict=True))
+        return found
+
+    def _known_standing(self, record: ImageRecord) -> Sequence[float] | None:
+        standing = _standing_of(record) if self.trusts_records else None
+        return standing or self.measured.get(record.content_hash)
 
     def _among(self, records: Sequence[ImageRecord], view: View) -> list[Sequence[float]]:
         """(K, 2) against the sample of the library."""

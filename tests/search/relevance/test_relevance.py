@@ -61,6 +61,26 @@ def test_pictures_that_were_not_measured_are_measured_when_they_are_found(catalo
     assert without.relevances == pytest.approx(kept.relevances, abs=0.01)
 
 
+def test_they_are_measured_once(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    view = View(published(catalog))
+    scales, found = make_scales(view, BANK), view.search(QUERY, 5)
+    monkeypatch.setattr(Bank, "measure", lambda bank, pictures: measured.append(len(pictures)) or np.ones((5, 2)))
+    first = scales.judge("text", QUERY, found, view)
+    assert scales.judge("text", QUERY, found, view) == first
+    assert measured == [5]
+    assert scales.judge("text", QUERY, found[:0], view).relevances == []
+
+
+def test_few_of_their_measures_are_kept(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.search.relevance.relevance.MAX_MEASURED", 7)
+    view = View(published(catalog))
+    scales, found = make_scales(view, BANK), view.search(QUERY, 12)
+    parts = [found[:5], found[:5], found[5:10], found[:12]]
+    kept = [scales.judge("text", QUERY, part, view) and len(scales.measured) for part in parts]
+    assert kept == [5, 5, 5, 7]
+
+
 def test_what_another_bank_has_measured_does_not_count(catalog: Catalog) -> None:
     """A later version may have other texts."""
     stale = published(catalog, bank=BANK, off_by=0.2)
