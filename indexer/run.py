@@ -1,4 +1,4 @@
-"""One index run: lock, load, plan, read and embed, publish once, fold, report.
+"""One index run: lock, load, plan, read and embed, publish once, fold, examine the ranking, report.
 
 The plan compares the listing with the state that was loaded before it. What others publish later is neither in the
 plan nor undone by it.
@@ -20,6 +20,7 @@ from app.types import ImageRecord
 from indexer.captioning import CaptionFiller
 from indexer.consent import Consent, check_model_fits, no_questions
 from indexer.executor import MakeExecutor
+from indexer.hubs import examine_hubs
 from indexer.local_executor import LocalExecutor
 from indexer.plan import Baseline, Options, Plan, Run, load_baseline, make_plan, may_hold_news
 from indexer.progress import Progress, UnbrokenProgress
@@ -66,6 +67,7 @@ def _run_locked(run: Run, make_executor: MakeExecutor, consent: Consent) -> Repo
     if run.options.captions and not results.interrupted:
         after = _fill_captions(run, after, publisher, results, make_executor)
     after = publisher.fold(after)
+    after = examine_hubs(run, baseline.snapshot, after, captioned=results.captioned)
     return make_report(
         plan,
         results,

@@ -26,6 +26,7 @@ from rich.console import Console
 
 from app import bootstrap
 from app.catalog.changes import Changes
+from app.catalog.hubs import WEIGHT, depth_of, examine
 from app.catalog.view import View
 from app.models.bank import Bank, bank_texts, load_bank
 from app.models.base import Embedder
@@ -37,7 +38,6 @@ from app.types import ModelIdentity, Vectors, row_id
 from indexer.plan import Options
 from indexer.progress import SilentProgress
 from indexer.run import run_index
-from scripts.bench.hubs import FETCHED, WEIGHT, examine
 from scripts.bench.machine import machine
 from scripts.bench.workload import Clusters
 from scripts.bench_catalog import catalog_in
@@ -201,7 +201,7 @@ def hubs(library: Library, captions: Path) -> str:
     found = examine(vectors, rows, library.scales.bank, library.view.nearest_rows, library.view.vectors_of)
     return "\n".join(
         [
-            f"{found.captions} captions; weight {WEIGHT}, {10 * FETCHED} ranked anew. Worth it: {found.gains}.",
+            f"{found.captions} captions; weight {WEIGHT}, {depth_of(10)} ranked anew. Worth it: {found.gains}.",
             "",
             "| ranked by | R@1 | R@10 |",
             "|---|---|---|",

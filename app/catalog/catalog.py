@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from app.catalog import layout
 from app.catalog.backend import Backend
 from app.catalog.changes import Changes, journal_from_json
+from app.catalog.hubs import Examination
 from app.catalog.merge import appended_between, rebase, rebase_rebuild, rebase_to_other_model
 from app.catalog.pointer import FileEntry, Pointer, generation_name, new_token, read_pointer, swap_pointer
 from app.catalog.reading import Published, PublishedReader
@@ -162,6 +163,26 @@ class Catalog:
         log.info("Other writers published while journals were folded; the next run will fold them.")
         return published.snapshot or known
 
+    def keep_examination(self, known: Snapshot, examination: Examination | None) -> Snapshot:
+        """Say with the generation of `known` what was found out about its hubs; return the state in the end.
+
+        Another generation, or one that is published meanwhile, is left as it is.
+        Raises PreconditionFailed after `FOLD_ATTEMPTS` lost races, and as `load`.
+        """
+        for _ in range(FOLD_ATTEMPTS):
+            published = self._reader.published(known, rebuild=False)
+            current = published.snapshot or known
+            pointer = current.pointer
+            if pointer.generation != known.pointer.generation or pointer.hubs == examination:
+                return current
+            noted = replace(current, pointer=replace(pointer, hubs=examination, token=new_token()))
+            try:
+                swap_pointer(self._store, noted.pointer, published.etag)
+            except PreconditionFailed:
+                continue
+            return noted
+        raise PreconditionFailed(f"Lost {FOLD_ATTEMPTS} races for {layout.POINTER_KEY} in a row.")
+
     def _rebased(
         self, changes: Changes, model: ModelIdentity, since: Snapshot | None, current: Snapshot | None
     ) -> Changes:
@@ -235,8 +256,9 @@ class Catalog:
     ) -> Snapshot:
         generation = generation_name(published.number + 1)
         previous = published.kept[: max(self._settings.keep_generations, self._backend.min_kept) - 1]
-        made_with = base.pointer.made_with if base else ()
-        pointer = Pointer(generation, "", model, 0, 0, 0.0, (), previous=previous, made_with=made_with)
+        pointer = Pointer(generation, "", model, 0, 0, 0.0, (), previous=previous)
+        if base:
+            pointer = replace(pointer, made_with=base.pointer.made_with, hubs=base.pointer.hubs)
         return _finished(self._backend.write_generation(pointer, base, changes))
 
     def _tidy_up(self, pointer: Pointer) -> None:

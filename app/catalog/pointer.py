@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from app.catalog.hubs import Examination
 from app.catalog.layout import GENERATION, POINTER_KEY
 from app.errors import IndexCorrupt, ObjectNotFound, PreconditionFailed, StorageUnavailable
 from app.storage.base import ObjectStore
@@ -71,6 +72,8 @@ class Pointer:
     """The words of the pictures, as written with the generation; None where an older version wrote it."""
     made_with: tuple[str, ...] = ()
     """Each `ModelIdentity.arithmetic` that made vectors of this index: more than one means a mixture."""
+    hubs: Examination | None = None
+    """Whether searches of texts gain by fewer hubs; None where that was not examined."""
 
     @property
     def used(self) -> tuple[Kept, ...]:

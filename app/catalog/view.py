@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from app.catalog.columns import Columns, Mask
+from app.catalog.hubs import Examination
 from app.catalog.snapshot import Snapshot, drift_of
 from app.errors import ImageNotFound
 from app.types import Ids, ImageRecord, ModelIdentity, Vectors, folder_of, in_folder, row_id
@@ -67,6 +68,11 @@ class View:
     def made_with(self) -> tuple[str, ...]:
         """As `Pointer.made_with`."""
         return self._snapshot.pointer.made_with
+
+    @property
+    def hubs(self) -> Examination | None:
+        """As `Pointer.hubs`."""
+        return self._snapshot.pointer.hubs
 
     @property
     def accuracy(self) -> Accuracy:

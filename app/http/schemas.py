@@ -34,7 +34,10 @@ class ImageResult(Schema):
     object_key: Annotated[str, Field(examples=["nature/sunset1.jpg"])]
     folder: Annotated[str, Field(examples=["nature"])]
     s3_path: Annotated[str, Field(examples=["s3://image2search/nature/sunset1.jpg"])]
-    score: Annotated[float, Field(description="cosine, higher is better", examples=[0.31])]
+    score: Annotated[
+        float,
+        Field(description="cosine, higher is better; with fewer hubs the results' order may differ", examples=[0.31]),
+    ]
     distance: Annotated[float, Field(description="Euclidean, lower is better, 0 to 2", examples=[1.17])]
     relevance: Annotated[
         float | None,

@@ -12,7 +12,15 @@ from app.errors import NO_CAPTIONER, IndexNotReady, NotConfigured
 from app.http.openapi import problems, utc
 from app.http.requests import ViewSource, takes_json_or_nothing, takes_no_parameters
 from app.indexing.follower import Indexing
-from app.indexing.schemas import IndexInfo, IndexRun, JobInfo, ModelInfo, TextCacheInfo, VectorStoreInfo
+from app.indexing.schemas import (
+    FewerHubsInfo,
+    IndexInfo,
+    IndexRun,
+    JobInfo,
+    ModelInfo,
+    TextCacheInfo,
+    VectorStoreInfo,
+)
 
 
 async def _indexing(request: Request) -> Indexing:
@@ -41,6 +49,7 @@ async def index(indexing: IndexState, view: ViewSource) -> IndexInfo:
         made_with=list(seen.made_with) if seen else [],
         notice=indexing.encoder.notice,
         vector_store=VectorStoreInfo.of(indexing.vector_engine, seen.accuracy if seen else None),
+        fewer_hubs=FewerHubsInfo.of(seen.hubs) if seen and seen.hubs else None,
         text_cache=TextCacheInfo.of(indexing.encoder.text_cache),
         problem=indexing.follower.problem,
     )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field
 
+from app.catalog.hubs import Examination
 from app.encoder.batching import TextCache
 from app.http.openapi import Schema, utc
 from app.indexing.jobs import Job
@@ -70,6 +71,28 @@ class TextCacheInfo(Schema):
         return cls(texts=len(cache), hits=cache.hits, misses=cache.misses)
 
 
+class FewerHubsInfo(Schema):
+    """How many captions found their own picture as the first or among the first ten, when the index was published."""
+
+    captions: Annotated[int, Field(description="how many looked for their picture")]
+    recall_at_1: Annotated[float, Field(description="the share that found it first, by cosine")]
+    recall_at_10: Annotated[float, Field(description="and among the first ten")]
+    fewer_hubs_recall_at_1: Annotated[float, Field(description="the same with fewer hubs")]
+    fewer_hubs_recall_at_10: float
+    gains: Annotated[bool, Field(description="searches of texts rank with fewer hubs, unless SEARCH_FEWER_HUBS is off")]
+
+    @classmethod
+    def of(cls, found: Examination) -> Self:
+        return cls(
+            captions=found.captions,
+            recall_at_1=found.plain[0],
+            recall_at_10=found.plain[1],
+            fewer_hubs_recall_at_1=found.corrected[0],
+            fewer_hubs_recall_at_10=found.corrected[1],
+            gains=found.gains,
+        )
+
+
 class IndexInfo(Schema):
     generation: Annotated[str | None, Field(description="null while no index is loaded")]
     count: int
@@ -84,6 +107,10 @@ class IndexInfo(Schema):
     ]
     notice: Annotated[str | None, Field(description="what the model's makers want you to know")]
     vector_store: VectorStoreInfo
+    fewer_hubs: Annotated[
+        FewerHubsInfo | None,
+        Field(description="whether the library's captions find their pictures better with fewer hubs; null: not known"),
+    ]
     text_cache: TextCacheInfo
     problem: Annotated[str | None, Field(description="why the newest published state is not the one served")]
 

@@ -103,6 +103,7 @@ class Cursors:
                 "good_match": cursor.good_match,
                 "understood": _UNDERSTOOD.dump_python(cursor.understood),
                 "offset": cursor.offset,
+                "fewer_hubs": prepared.fewer_hubs,
             }
         )
         return text if isinstance(text, str) else text.decode()
@@ -118,7 +119,7 @@ class Cursors:
                 content["generation"],
                 content["journal"],
                 tuple(content["scope"]),
-                Prepared(query, _CHOICES.validate_python(content["choice"]), vectors),
+                Prepared(query, _CHOICES.validate_python(content["choice"]), vectors, content.get("fewer_hubs", False)),
                 tuple(np.frombuffer(base64.b64decode(content["first"]), "<i8").tolist()),
                 content["good_match"],
                 _UNDERSTOOD.validate_python(content["understood"]),

@@ -15,6 +15,7 @@ from app.catalog.view import View
 from app.http.addresses import Locator
 from app.search.algebra import Composition, compose, product
 from app.search.folding import count_copies, first_of_each
+from app.search.hubs import with_fewer_hubs
 from app.search.hybrid import Match, Matches, search_both, search_words
 from app.search.judging import judge
 from app.search.leaving_out import MOST_LOOKED_THROUGH, required, rules_of, take
@@ -113,7 +114,8 @@ class _Walk:
         self._least = self.query.min_relevance
         if self.query.sort != "score":
             self._least = self._least or LEAST_SORTED
-        if (self._least or prepared.excluded or is_for_all) and self.scales is None:
+        needs_scales = self._least or prepared.excluded or is_for_all or prepared.fewer_hubs
+        if needs_scales and self.scales is None:
             raise relevance.why_not()
         self._modalities = self.scales.modalities if self.scales else None
         self._has_to_fit_all = is_for_all and self._modalities is not None
@@ -179,8 +181,17 @@ class _Walk:
             best = self._product[:count]
             records = self.view.records_of([each.row for each in best])
             return [Match(record, each.score, each.cosine, None) for record, each in zip(records, best, strict=True)]
-        found = self.view.search(self._composition.vector, count, folders=self.prepared.folders, among=self._among)
-        return [Match(record, score, score, None) for record, score in found]
+        if self.prepared.fewer_hubs:
+            return with_fewer_hubs(self._nearest, self._nearness_to_bank, count)
+        return [Match(record, score, score, None) for record, score in self._nearest(count)]
+
+    def _nearest(self, count: int) -> list[tuple[ImageRecord, float]]:
+        vector = self._composition.vector
+        return self.view.search(vector, count, folders=self.prepared.folders, among=self._among)
+
+    def _nearness_to_bank(self, records: Sequence[ImageRecord]) -> list[float]:
+        assert self.scales is not None
+        return self.scales.nearness_to_bank(records, self.view)
 
     def _by_words(self, count: int) -> Sequence[Match]:
         vector = self._composition.vector

@@ -21,6 +21,8 @@ class Prepared:
     choice: FolderChoice | None
     vectors: tuple[Vectors, ...]
     """(D,) float32, unit length, one for each term."""
+    fewer_hubs: bool = False
+    """Whether pictures that are near to every text are ranked lower. All pages of a search agree on it."""
 
     @property
     def folders(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from app.http.addresses import Locator
 from app.search.cursors import Cursors
 from app.search.finding import Finder, Found
 from app.search.folders import FolderChoice
+from app.search.hubs import gains_by_fewer_hubs
 from app.search.minus_words import Understood, understand
 from app.search.net import find_with_net
 from app.search.pages import Pages
@@ -69,6 +70,8 @@ class SearchService:
         self._encoder = encoder
         self._workers = workers
         self._names = names
+        self._relevance = relevance
+        self._may_have_fewer_hubs = settings.fewer_hubs == "auto"
         self._finder = Finder(locator, relevance)
         states = PinnedStates(load_earlier, relevance.of, most=settings.page_states, keep_s=settings.page_keep_s)
         self._pages = Pages(self._finder, states, Cursors(settings.cursor_key))
@@ -129,7 +132,9 @@ class SearchService:
         choice = await self._folder_choice(query, view)
         if query.text and choice and choice.embedded_text:
             query = query.with_text(choice.embedded_text)
-        return Prepared(query, choice, tuple(await self._vectors(query.terms, view)))
+        vectors = tuple(await self._vectors(query.terms, view))
+        fewer_hubs = self._may_have_fewer_hubs and self._relevance.is_ready and gains_by_fewer_hubs(query, view)
+        return Prepared(query, choice, vectors, fewer_hubs)
 
     async def _vectors(self, terms: Sequence[Weighted], view: View) -> list[Vectors]:
         """(D,) unit length, of each term. Several are made at the same time, as many as one request may."""

@@ -18,6 +18,11 @@ class SearchSettings(Group):
         True,
         description="whether answers say how relevant each picture is; 3,500 texts are embedded for it, once per model",
     )
+    fewer_hubs: Literal["auto", "off"] = Field(
+        "auto",
+        description="whether pictures that are near to every text come first less often (docs/relevance.md); auto: "
+        "where the index run saw that the library's captions find their pictures better",
+    )
     cursor_key: str = Field(
         "",
         validation_alias="CURSOR_KEY",

@@ -51,6 +51,7 @@ def test_index(client: httpx2.Client, parts: Parts) -> None:
             "recall_queries": 0,
             "statement": "Exact: every vector is compared.",
         },
+        "fewer_hubs": None,
         "text_cache": answer["text_cache"],
         "problem": None,
     }

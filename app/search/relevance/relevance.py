@@ -86,6 +86,10 @@ class Scales:
         fits = max(relevances, default=0.0) >= LEAST_RELEVANCE
         return Judgement(relevances, fits and stands_out(scores, spread))
 
+    def nearness_to_bank(self, records: Sequence[ImageRecord], view: View) -> list[float]:
+        """(K,) as `ImageRecord.bank_near`, of pictures of the view. Raises VectorStoreUnavailable."""
+        return [round(float(near), 4) for _, near in self._standings(records, view)]
+
     def _standings(self, records: Sequence[ImageRecord], view: View) -> list[Sequence[float]]:
         """(K, 2) against the bank."""
         known = [self._known_standing(record) for record in records]
@@ -165,6 +169,11 @@ class Relevance:
     def use(self, bank: Bank) -> None:
         """Judge with this bank from now on; there was none before."""
         self._bank = bank
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a bank to judge with."""
+        return self._bank is not None
 
     def why_not(self) -> AppError:
         """The error of a search that asks for relevance where none is known."""

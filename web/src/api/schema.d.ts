@@ -2102,6 +2102,39 @@ export interface components {
             code: string | null;
         };
         /**
+         * FewerHubsInfo
+         * @description How many captions found their own picture as the first or among the first ten, when the index was published.
+         */
+        FewerHubsInfo: {
+            /**
+             * Captions
+             * @description how many looked for their picture
+             */
+            captions: number;
+            /**
+             * Recall At 1
+             * @description the share that found it first, by cosine
+             */
+            recall_at_1: number;
+            /**
+             * Recall At 10
+             * @description and among the first ten
+             */
+            recall_at_10: number;
+            /**
+             * Fewer Hubs Recall At 1
+             * @description the same with fewer hubs
+             */
+            fewer_hubs_recall_at_1: number;
+            /** Fewer Hubs Recall At 10 */
+            fewer_hubs_recall_at_10: number;
+            /**
+             * Gains
+             * @description searches of texts rank with fewer hubs, unless SEARCH_FEWER_HUBS is off
+             */
+            gains: boolean;
+        };
+        /**
          * FileKind
          * @description What an export is written as.
          * @enum {string}
@@ -2645,7 +2678,7 @@ export interface components {
             s3_path: string;
             /**
              * Score
-             * @description cosine, higher is better
+             * @description cosine, higher is better; with fewer hubs the results' order may differ
              * @example 0.31
              */
             score: number;
@@ -2886,6 +2919,8 @@ export interface components {
              */
             notice: string | null;
             vector_store: components["schemas"]["VectorStoreInfo"];
+            /** @description whether the library's captions find their pictures better with fewer hubs; null: not known */
+            fewer_hubs: components["schemas"]["FewerHubsInfo"] | null;
             text_cache: components["schemas"]["TextCacheInfo"];
             /**
              * Problem
