@@ -25,7 +25,9 @@ from app.generation.runner import Runner, Timing
 from app.generation.saving import AddToLibrary, Saving
 from app.generation.turns import Turns
 from app.http.ranges import ByteRange
+from app.models.checkpoint import DEMO_MODEL
 from app.models.generator.base import Abilities
+from app.models.generator.folder import DEMO_FOLDER
 from app.settings import GenerationSettings
 from app.storage.base import ObjectInfo
 
@@ -104,6 +106,8 @@ class Generations:
         model = self._settings.model
         if not model:
             return None
+        if model == DEMO_MODEL:
+            return DEMO_FOLDER.name
         return Path(model).expanduser().resolve().name if _is_path(model) else model
 
     @property

@@ -474,7 +474,7 @@ def test_the_models_name(tmp_path: Path) -> None:
 
     async def story() -> None:
         (tmp_path / "my-model").mkdir()
-        assert await name_of("demo") == "demo"
+        assert await name_of("demo") == "demo-generator"  # as each job says
         assert await name_of("stabilityai/sd-turbo") == "stabilityai/sd-turbo"
         assert await name_of(str(tmp_path / "my-model")) == "my-model"
 
