@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { devices } from "@playwright/test";
 import { expect, expectAccessible, hits, SAMPLES, screen, searchFor, test } from "./fixtures";
 
 const CAT = path.join(SAMPLES, "animals/cat-on-grass.jpg");
@@ -197,4 +198,46 @@ test("a refinement that the service has forgotten says so", async ({ page }) => 
   await expect(page.getByRole("heading", { name: "This refinement has ended" })).toBeVisible();
   await page.getByRole("button", { name: "Back to the first search" }).click();
   await expect(hits(page).first()).toBeVisible();
+});
+
+test.describe("on a phone", () => {
+  const { viewport, deviceScaleFactor, isMobile, hasTouch } = devices["Pixel 7"];
+  test.use({ viewport, deviceScaleFactor, isMobile, hasTouch });
+
+  test("a finger marks, selects and opens hits", async ({ page }) => {
+    await page.goto("./?q=a+cat");
+    const tile = page.getByRole("list", { name: "Hits", exact: true }).getByRole("listitem").first();
+    const tick = tile.getByRole("checkbox");
+    for (const name of ["More like this", "Less like this"]) {
+      const button = tile.getByRole("button", { name });
+      await expect(button).toHaveCSS("height", "44px");
+      await expect(button).toHaveCSS("width", "44px");
+      await button.tap();
+      await expect(button).toHaveAttribute("aria-pressed", "true");
+    }
+    // The tick itself is smaller than what takes the touch.
+    const corner = (await tile.boundingBox()) ?? { x: 0, y: 0 };
+    await page.touchscreen.tap(corner.x + 42, corner.y + 42);
+    await expect(tick).toBeChecked();
+    await expectAccessible(page);
+    await screen(page, "marks-phone");
+    await tick.tap();
+    await expect(tick).not.toBeChecked();
+    await tile.getByRole("link").tap();
+    await expect(page).toHaveURL(/pictures\/[0-9a-f]{16}/);
+  });
+
+  test("the marks of every hit leave its middle to the link", async ({ page }) => {
+    await page.goto("./?q=a+cat");
+    await expect(hits(page).first()).toBeVisible();
+    const covered = await hits(page).evaluateAll((links) =>
+      links.flatMap((link) => {
+        const { left, top, width, height } = link.getBoundingClientRect();
+        const [x, y] = [left + width / 2, top + height / 2];
+        const inView = y > 0 && y < innerHeight && document.elementFromPoint(x, y)?.closest("header, nav") === null;
+        return inView && !link.contains(document.elementFromPoint(x, y)) ? [link.getAttribute("href")] : [];
+      }),
+    );
+    expect(covered).toEqual([]);
+  });
 });
