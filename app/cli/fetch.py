@@ -7,7 +7,7 @@ from app.bootstrap import build, running
 from app.catalog.view import View
 from app.cli.search import check_place
 from app.errors import AppError
-from app.library.imports.service import Import, ImportState, Item, Outcome, WebQuery
+from app.library.imports.job import Import, ImportState, Item, Outcome, WebQuery
 from app.models.advice import IN_SHORT, knows_drawings_only
 from app.printable import printable
 from app.settings import Settings, load_settings

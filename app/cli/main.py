@@ -176,7 +176,7 @@ def fetch(
     """Look for pictures on the web and add them, with the names of their makers and licences where they are known."""
     _log_warnings()
     from app.cli import fetch as fetching
-    from app.library.imports.service import WebQuery
+    from app.library.imports.job import WebQuery
 
     fetching.fetch(WebQuery(query, provider.value, count), folder, typer.echo, tell=_tell)
 

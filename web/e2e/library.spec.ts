@@ -245,6 +245,75 @@ test("pictures of a web search come with makers and licences", async ({ page }) 
   await expectAccessible(page);
 });
 
+test("an import from the web can be cancelled, and says what was added before", async ({ page }) => {
+  const created = "2026-05-01T12:00:00Z";
+  const item = (number: number, outcome: string, reason: string | null) => ({
+    name: `https://example.org/${number}.jpg`,
+    outcome,
+    image_id: outcome === "added" ? "9f2c4b1d00aa37e5" : null,
+    object_key: outcome === "added" ? `e2e/${number}.jpg` : null,
+    reason,
+  });
+  const counts = { waiting: 1, added: 1, present: 0, refused: 0, failed: 0, left: 0 };
+  const running = {
+    id: "ab".repeat(16),
+    state: "running",
+    folder: "e2e",
+    query: "lighthouse",
+    total: 2,
+    counts,
+    error: null,
+    created_at: created,
+    finished_at: null,
+    items: [item(1, "added", null), item(2, "waiting", null)],
+  };
+  const cancelled = {
+    ...running,
+    state: "cancelled",
+    counts: { ...counts, waiting: 0, left: 1 },
+    finished_at: created,
+    items: [item(1, "added", null), item(2, "left", "The import was cancelled before its turn.")],
+  };
+  let job: object = running;
+  await page.route(/\/images\/import/, (route) => {
+    const method = route.request().method();
+    if (method === "DELETE") job = cancelled;
+    return route.fulfill({ json: job, status: method === "POST" ? 202 : 200 });
+  });
+  await page.goto("library/add?from=web&folder=e2e");
+  await page.getByRole("searchbox", { name: "What to look for" }).fill("lighthouse");
+  await page.getByRole("button", { name: "Search, and add what is found" }).click();
+  const list = page.getByRole("region", { name: "Import: lighthouse" });
+  await expect(list).toContainText("If you cancel it, the pictures that are added stay.");
+  await expectAccessible(page);
+  await list.getByRole("button", { name: "Cancel", exact: true }).click();
+  await expect(list).toContainText("It was cancelled. The pictures that were added before are in the library.");
+  await expect(list).toContainText("1 added, 1 not");
+  await expect(list.getByText("The import was cancelled before its turn.")).toBeVisible();
+  await expect(list.getByRole("button", { name: "Cancel", exact: true })).toHaveCount(0);
+  await expectAccessible(page);
+});
+
+test("stopping the uploads cancels the import that brings them", async ({ page, request }) => {
+  let id = "";
+  await page.route(/\/images\/import\/\w+\/events/, (route) => {
+    id = route.request().url().split("/").at(-2) ?? "";
+    // No event comes: the upload is on its way until it is stopped.
+  });
+  await page.goto("library/add?from=addresses&folder=e2e");
+  const addresses = Array.from({ length: 10 }, (_, i) => `http://127.0.0.1:9/${i}.jpg`);
+  await page.getByRole("textbox", { name: "Addresses of pictures" }).fill(addresses.join("\n"));
+  await page.getByRole("button", { name: "Add 10 pictures" }).click();
+  await expect.poll(() => id).toMatch(/^[0-9a-f]{32}$/);
+  const asked = page.waitForResponse(
+    (each) => each.request().method() === "DELETE" && each.url().endsWith(`/images/import/${id}`),
+  );
+  await page.getByRole("region", { name: "Pictures on their way" }).getByRole("button", { name: "Stop" }).click();
+  expect((await asked).status()).toBe(200);
+  await expect(page.getByRole("region", { name: "Pictures on their way" })).toHaveCount(0);
+  expect((await (await request.get(`${API}/images/import/${id}`)).json()).state).not.toBe("running");
+});
+
 test("an index run is followed to its report, and so is one that writes captions", async ({ page }) => {
   await page.goto("library/index");
   await expect(page.getByText("demo-clip")).toBeVisible();

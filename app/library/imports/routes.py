@@ -1,4 +1,4 @@
-"""POST /images/import: add many pictures as a job. GET /images/import/{id}: ask how far it is, or follow its events."""
+"""POST /images/import: add many pictures as a job. /images/import/{id}: ask how far it is, follow it, cancel it."""
 
 import io
 from collections.abc import AsyncIterator
@@ -20,6 +20,7 @@ from app.http.requests import (
     takes,
     takes_no_parameters,
 )
+from app.library.imports.job import Address, Import, SentFile, WebQuery
 from app.library.imports.schemas import (
     MAX_FILES,
     ImportedItem,
@@ -28,7 +29,7 @@ from app.library.imports.schemas import (
     ImportInfo,
     ImportProgress,
 )
-from app.library.imports.service import Address, Import, Imports, SentFile, WebQuery
+from app.library.imports.service import Imports
 
 RETRY_MS = 3000
 """After which a browser whose connection broke follows the import again, from the event that it saw last."""
@@ -95,6 +96,15 @@ async def _start_with_files(imports: Imports, request: Request, seen: View | Non
 async def import_job(job: Found) -> ImportInfo:
     """How far an import is, and what became of each picture."""
     return ImportInfo.of(job)
+
+
+@router.delete("/{import_id}", dependencies=[Depends(may_change_library)], responses=problems(403, 404, 422))
+async def cancel_import(import_id: str, imports: ImportJobs, seen: ViewIfAny) -> ImportInfo:
+    """Cancel an import: it brings no further pictures, and those that are added stay. One that is over stays as it is.
+
+    The answer comes when the pictures that were just being added are in.
+    """
+    return ImportInfo.of(await imports.cancel(import_id, seen()))
 
 
 @router.get("/{import_id}/events", response_class=EventSourceResponse, responses=problems(404, 422))

@@ -10,7 +10,7 @@ from app.http.openapi import Schema, utc
 from app.ingest.fetching import Url
 from app.ingest.web.provider import MAX_PICTURES
 from app.library.editing.schemas import Folder
-from app.library.imports.service import Import, ImportState, Item, Outcome
+from app.library.imports.job import Import, ImportState, Item, Outcome
 
 MAX_FILES = 100
 """In one form. Their names and contents up to 1 MB each are in memory."""
@@ -60,8 +60,8 @@ class ImportedItem(Schema):
         Outcome,
         Field(
             description="`present`: the folder had a picture of the same content; `refused`: it can't be added as it "
-            "is; `failed`: it could not be fetched or added now and may work another time; `left`: the service "
-            "stopped before its turn"
+            "is; `failed`: it could not be fetched or added now and may work another time; `left`: the import "
+            "was cancelled, or the service stopped, before its turn"
         ),
     ]
     image_id: Annotated[str | None, Field(examples=["9f2c4b1d00aa37e5"])]
@@ -95,7 +95,11 @@ class ImportProgress(Schema):
 
     id: str
     state: Annotated[
-        ImportState, Field(description="`failed`: the web search failed; `stopped`: the service stopped before the end")
+        ImportState,
+        Field(
+            description="`failed`: the web search failed; `cancelled`: a client cancelled it; `stopped`: the service "
+            "stopped before the end"
+        ),
     ]
     folder: str
     query: str | None

@@ -1,21 +1,16 @@
 """Imports: many pictures at once, from sent files, addresses on the web or a web search, as a job that can be followed.
 
 Each picture is read or fetched, then added as `Adding` adds any other; pictures that fail cost the others nothing. When
-the service stops, pictures that are being added are finished, and the job says which ones were left.
+the service stops or an import is cancelled, pictures that are being added are finished, and the job says which
+ones were left.
 """
 
 import asyncio
 import logging
-import time
-import uuid
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import BinaryIO, Final, TypeAlias
+from typing import BinaryIO, Final
 
-import anyio
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random
 from tenacity.wait import wait_exception
 
@@ -26,6 +21,17 @@ from app.http.problems import reason_of
 from app.ingest.fetching import Fetcher
 from app.ingest.web.provider import Provider
 from app.library.editing.adding import Added, Adding, NewPicture
+from app.library.imports.job import (
+    WHY_LEFT,
+    Address,
+    Import,
+    ImportState,
+    Item,
+    Origin,
+    Outcome,
+    SentFile,
+    WebQuery,
+)
 from app.settings import ImportSettings
 from app.types import Source
 
@@ -50,126 +56,6 @@ PATIENCE_S: Final = 30
 """The longest wait that a server may ask for before the next try."""
 
 _OUR_FAULT: Final = "Something went wrong on our side. The log says what."
-
-
-@dataclass(frozen=True, slots=True)
-class SentFile:
-    """A file of the request. The import closes it."""
-
-    name: str
-    file: BinaryIO
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A picture on the web."""
-
-    url: str
-    source: Source | None = None
-    """What is known of it besides its address."""
-
-
-@dataclass(frozen=True, slots=True)
-class WebQuery:
-    """Pictures that a provider finds on the web."""
-
-    query: str
-    provider: str
-    count: int
-
-
-Origin: TypeAlias = SentFile | Address
-
-
-class Outcome(StrEnum):
-    """What became of one picture."""
-
-    WAITING = "waiting"
-    ADDED = "added"
-    PRESENT = "present"
-    """The folder had a picture of the same content."""
-    REFUSED = "refused"
-    """It can't be added as it is."""
-    FAILED = "failed"
-    """It may work another time."""
-    LEFT = "left"
-    """The service stopped before its turn."""
-
-
-class ImportState(StrEnum):
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    """The web search found nothing out; `error` says why."""
-    STOPPED = "stopped"
-    """The service stopped before the end."""
-
-
-@dataclass(eq=False)
-class Item:
-    """One picture of an import."""
-
-    name: str
-    """The file's name or the address, as it was sent."""
-    outcome: Outcome = Outcome.WAITING
-    image_id: str | None = None
-    object_key: str | None = None
-    reason: str | None = None
-    """Why it was not added."""
-
-
-@dataclass(eq=False)
-class Import:
-    """One import, from the request that started it to its last picture."""
-
-    id: str
-    folder: str
-    query: WebQuery | None = None
-    state: ImportState = ImportState.RUNNING
-    items: list[Item] = field(default_factory=list)
-    over: list[Item] = field(default_factory=list)
-    """The items that have an outcome, in the order in which they got it."""
-    error: str | None = None
-    """Why it failed, as clients may know it."""
-    cause: AppError | None = None
-    """The same with all that the operator may know."""
-    created_at: float = field(default_factory=time.time)
-    """Seconds since the epoch, UTC."""
-    finished_at: float | None = None
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def counts(self) -> dict[Outcome, int]:
-        counted = Counter(item.outcome for item in self.items)
-        return {outcome: counted[outcome] for outcome in Outcome}
-
-    @property
-    def is_over(self) -> bool:
-        return self.state is not ImportState.RUNNING
-
-    def settle(self, item: Item) -> None:
-        """The item has its outcome."""
-        self.over.append(item)
-        self._tell()
-
-    def finish(self, state: ImportState, error: str | None = None) -> None:
-        self.state, self.error, self.finished_at = state, error, time.time()
-        self._tell()
-
-    async def watch(self, seen: int = 0) -> AsyncIterator[Item]:
-        """Every item that gets its outcome, after the first `seen` of them, until the import is over."""
-        while True:
-            changed = self._changed
-            while seen < len(self.over):
-                seen += 1
-                yield self.over[seen - 1]
-            if self.is_over:
-                return
-            if changed is self._changed:
-                await changed.wait()
-
-    def _tell(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
 
 
 class Imports:
@@ -198,8 +84,7 @@ class Imports:
         self._max_bytes = max_bytes
         self._offered = offered
         self._imports: dict[str, Import] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._reading: set[anyio.CancelScope] = set()
+        self._tasks: dict[asyncio.Task[None], Import] = {}
         self._receiving = 0
         self._stopping = False
 
@@ -232,13 +117,13 @@ class Imports:
                 f"{len(origins):,} pictures are too many for one import. Send at most {self._settings.max_pictures:,}, "
                 "and the others with the next one."
             )
-        job = _new_import(origins, folder)
+        job = Import.of(origins, folder)
         self._imports[job.id] = job
         while len(self._imports) > HISTORY:
             del self._imports[next(iter(self._imports))]
         task = asyncio.create_task(self._run(job, origins, seen), name=f"import {job.id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = job
+        task.add_done_callback(self._tasks.pop)
         return job
 
     def _check_room(self, receiving: int = 0) -> None:
@@ -254,11 +139,21 @@ class Imports:
             raise JobNotFound(f"No import has the id {import_id!r}; the last {HISTORY} are remembered.")
         return job
 
+    async def cancel(self, import_id: str, seen: View | None = None) -> Import:
+        """Read and fetch no further pictures of an import, and wait for those that are being added.
+
+        One that is over stays as it is. Raises JobNotFound.
+        """
+        job = self.get(import_id, seen)
+        job.cut(ImportState.CANCELLED)
+        await job.ended()
+        return job
+
     def begin_stop(self) -> None:
         """Read and fetch no further pictures."""
         self._stopping = True
-        for scope in tuple(self._reading):
-            scope.cancel()
+        for job in self._tasks.values():
+            job.cut(ImportState.STOPPED)
 
     async def stop(self) -> None:
         """Finish the pictures that are being added, and leave the others."""
@@ -270,11 +165,11 @@ class Imports:
         state, error = ImportState.FAILED, None
         try:
             if isinstance(origins, WebQuery):
-                origins = await self._found(origins)
-                job.items = _items_of(origins)
+                origins = await self._found(origins, job)
+                job.expect(origins)
             await self._add_all(job, origins, seen)
-            was_cut = self._stopping and (not job.items or job.counts()[Outcome.LEFT])
-            state = ImportState.STOPPED if was_cut else ImportState.DONE
+            all_brought = job.items and not job.counts()[Outcome.LEFT]
+            state = ImportState.DONE if all_brought or job.cut_as is None else job.cut_as
         except AppError as problem:
             log.warning("Import %s failed: %s", job.id, problem)
             job.cause, error = problem, reason_of(problem)
@@ -285,8 +180,8 @@ class Imports:
             job.finish(state, error)
             log.info("Import %s %s: %d added.", job.id, job.state, job.counts()[Outcome.ADDED])
 
-    async def _found(self, query: WebQuery) -> Sequence[Origin]:
-        with self._until_stopped():
+    async def _found(self, query: WebQuery, job: Import) -> Sequence[Origin]:
+        with job.until_cut():
             found = await self._find_provider(query.provider).find(query.query, query.count)
             return [Address(each.url, each.source) for each in found]
         return []
@@ -296,21 +191,21 @@ class Imports:
 
         async def add_some() -> None:
             for item, origin in left:
-                await self._bring(item, origin, job.folder, seen)
+                await self._bring(item, origin, job, seen)
                 job.settle(item)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(AT_ONCE, len(origins))):
                 group.create_task(add_some())
 
-    async def _bring(self, item: Item, origin: Origin, folder: str, seen: View | None) -> None:
+    async def _bring(self, item: Item, origin: Origin, job: Import, seen: View | None) -> None:
         """Read or fetch one picture and add it. Its item says what became of it."""
         new: NewPicture | None = None
         try:
-            with self._until_stopped():
-                new = await _patiently()(self._read, origin, folder)
+            with job.until_cut():
+                new = await _patiently()(self._read, origin, job.folder)
             if new is None:
-                item.outcome, item.reason = Outcome.LEFT, "The service stopped before its turn."
+                item.outcome, item.reason = Outcome.LEFT, WHY_LEFT[job.cut_as or ImportState.STOPPED]
                 return
             _note(item, await _patiently()(self._adding.add, new, seen))
         except AppError as error:
@@ -324,18 +219,6 @@ class Imports:
         finally:
             if isinstance(origin, SentFile):
                 origin.file.close()
-
-    @contextmanager
-    def _until_stopped(self) -> Iterator[None]:
-        """What is inside is cancelled at once when the service stops: nothing is lost with it."""
-        with anyio.CancelScope() as scope:
-            self._reading.add(scope)
-            if self._stopping:
-                scope.cancel()
-            try:
-                yield
-            finally:
-                self._reading.discard(scope)
 
     async def _read(self, origin: Origin, folder: str) -> NewPicture:
         match origin:
@@ -371,21 +254,6 @@ def _wait_s(error: BaseException) -> float:
             return seconds
         case _:
             return -1
-
-
-def _new_import(origins: Sequence[Origin] | WebQuery, folder: str) -> Import:
-    import_id = uuid.uuid4().hex
-    if isinstance(origins, WebQuery):
-        return Import(import_id, folder, origins)
-    return Import(import_id, folder, items=_items_of(origins))
-
-
-def _items_of(origins: Sequence[Origin]) -> list[Item]:
-    return [Item(_name_of(origin)) for origin in origins]
-
-
-def _name_of(origin: Origin) -> str:
-    return origin.name if isinstance(origin, SentFile) else origin.url
 
 
 def _note(item: Item, added: Added) -> None:

@@ -226,6 +226,39 @@ def test_imports_at_the_same_time_are_bounded(client: httpx2.Client) -> None:
     assert finished(client, import_files(client, PICTURES))["state"] == "done"
 
 
+# How it is cancelled
+
+
+def test_a_cancelled_import_keeps_what_it_has_added_and_ends_its_events(client: httpx2.Client, web: Site) -> None:
+    gate = threading.Event()
+    with site({"/slow.png": lambda exchange: waits(exchange, gate)}) as slow:
+        told: list[httpx2.ServerSentEvent] = []
+        urls = [f"{web.url}/a.png", *[f"{slow.url}/slow.png?{n}" for n in range(9)]]
+        address = started(client.post(IMPORT, json={"urls": urls, "folder": "web"}))
+        follower = threading.Thread(target=lambda: told.extend(followed(address)))
+        follower.start()
+        wait_until(lambda: client.get(address).json()["counts"]["added"] == 1)
+        cancelled = client.delete(address)
+        follower.join(DEADLINE_S)
+        gate.set()
+    assert cancelled.status_code == 200
+    job = cancelled.json()
+    assert job["state"] == "cancelled"
+    assert job["counts"] == {"waiting": 0, "added": 1, "present": 0, "refused": 0, "failed": 0, "left": 9}
+    assert job["items"][1]["reason"] == "The import was cancelled before its turn."
+    assert told[-1].event == "done"
+    assert told[-1].json()["state"] == "cancelled"
+    assert client.delete(address).json() == client.get(address).json() == job
+    found = client.post("/api/v1/search/image", files={"file": PICTURES["a.png"]}, data={"k": "1"}).json()
+    assert found["results"][0]["object_key"] == "web/a.png"
+
+
+def test_an_import_that_is_over_stays_as_it_is(client: httpx2.Client) -> None:
+    job = finished(client, import_files(client, PICTURES))
+    assert client.delete(f"{IMPORT}/{job['id']}").json() == job
+    assert client.delete(f"{IMPORT}/nothing").status_code == 404
+
+
 # The end of the service
 
 

@@ -26,18 +26,8 @@ from app.ingest.fetching import Fetched
 from app.ingest.web.provider import WebPicture
 from app.library.editing.adding import Added, NewPicture
 from app.library.imports import service as library_imports
-from app.library.imports.service import (
-    AT_ONCE,
-    HISTORY,
-    RUNNING,
-    Address,
-    Import,
-    Imports,
-    ImportState,
-    Outcome,
-    SentFile,
-    WebQuery,
-)
+from app.library.imports.job import Address, Import, ImportState, Outcome, SentFile, WebQuery
+from app.library.imports.service import AT_ONCE, HISTORY, RUNNING, Imports
 from app.settings import ImportSettings
 from app.types import ImageRecord, Source
 from tests.support.service import make_parts, until
@@ -305,6 +295,76 @@ def test_a_stop_ends_fetching_at_once_and_waits_for_what_is_being_added() -> Non
         assert (job.items[0].outcome, job.items[-1].outcome) == (Outcome.ADDED, Outcome.LEFT)
         assert file.closed
         assert searching.is_over
+
+    asyncio.run(story())
+
+
+def test_a_cancelled_import_finishes_what_is_being_added_and_leaves_the_others_alone() -> None:
+    async def story() -> None:
+        gate, begun = asyncio.Event(), []
+
+        async def slow_add(name: str) -> None:
+            begun.append(name)
+            await gate.wait()
+
+        async def fetch(url: str) -> None:
+            if url.endswith("slow"):
+                await asyncio.Event().wait()
+
+        file = io.BytesIO(b"x")
+        imports = Library(adding=slow_add, fetching=fetch).imports()
+        origins = [Address("http://x/first"), *[Address("http://x/slow")] * (2 * AT_ONCE), SentFile("last", file)]
+        job = imports.start(origins, "f")
+        other = imports.start([Address("http://x/other")], "f")
+        await until(lambda: sorted(begun) == ["first", "other"])
+        followed = asyncio.create_task(job.ended())
+        cancelling = [asyncio.create_task(imports.cancel(job.id)) for _ in range(2)]
+        await until(lambda: job.counts()[Outcome.LEFT] == len(origins) - 1)
+        assert not any(each.done() for each in (followed, *cancelling))
+        gate.set()
+        assert [await each for each in cancelling] == [job, job]
+        await followed
+        assert job.state is ImportState.CANCELLED
+        assert (job.items[0].outcome, job.items[-1].outcome) == (Outcome.ADDED, Outcome.LEFT)
+        assert job.items[-1].reason == "The import was cancelled before its turn."
+        assert file.closed
+        assert (await over(other)).state is ImportState.DONE
+
+    asyncio.run(story())
+
+
+def test_what_is_over_or_had_its_last_picture_is_not_cancelled_any_more() -> None:
+    async def story() -> None:
+        gate, begun = asyncio.Event(), []
+
+        async def slow_add(name: str) -> None:
+            begun.append(name)
+            await gate.wait()
+
+        imports = Library(adding=slow_add).imports()
+        job = imports.start([Address("http://x/only")], "f")
+        await until(lambda: bool(begun))
+        cancelling = asyncio.create_task(imports.cancel(job.id))
+        await asyncio.sleep(0)
+        gate.set()
+        assert (await cancelling).state is ImportState.DONE
+        assert (await imports.cancel(job.id)).state is ImportState.DONE
+        with pytest.raises(JobNotFound):
+            await imports.cancel("x")
+
+    asyncio.run(story())
+
+
+def test_a_web_search_can_be_cancelled() -> None:
+    async def story() -> None:
+        async def endless(query: str) -> None:
+            await asyncio.Event().wait()
+
+        imports = Library(searching=endless).imports()
+        job = imports.start(WebQuery("cat", "openverse", 2), "f")
+        await asyncio.sleep(0)
+        await imports.cancel(job.id)
+        assert (job.state, job.items, job.error) == (ImportState.CANCELLED, [], None)
 
     asyncio.run(story())
 

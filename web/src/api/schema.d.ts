@@ -322,7 +322,13 @@ export interface paths {
         get: operations["import_job_api_v1_images_import__import_id__get"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Cancel Import
+         * @description Cancel an import: it brings no further pictures, and those that are added stay. One that is over stays as it is.
+         *
+         *     The answer comes when the pictures that were just being added are in.
+         */
+        delete: operations["cancel_import_api_v1_images_import__import_id__delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2823,7 +2829,7 @@ export interface components {
         ImportInfo: {
             /** Id */
             id: string;
-            /** @description `failed`: the web search failed; `stopped`: the service stopped before the end */
+            /** @description `failed`: the web search failed; `cancelled`: a client cancelled it; `stopped`: the service stopped before the end */
             state: components["schemas"]["ImportState"];
             /** Folder */
             folder: string;
@@ -2851,7 +2857,7 @@ export interface components {
          * ImportState
          * @enum {string}
          */
-        ImportState: "running" | "done" | "failed" | "stopped";
+        ImportState: "running" | "done" | "failed" | "cancelled" | "stopped";
         /**
          * ImportedItem
          * @description One picture.
@@ -2863,7 +2869,7 @@ export interface components {
              * @example sunset.jpg
              */
             name: string;
-            /** @description `present`: the folder had a picture of the same content; `refused`: it can't be added as it is; `failed`: it could not be fetched or added now and may work another time; `left`: the service stopped before its turn */
+            /** @description `present`: the folder had a picture of the same content; `refused`: it can't be added as it is; `failed`: it could not be fetched or added now and may work another time; `left`: the import was cancelled, or the service stopped, before its turn */
             outcome: components["schemas"]["Outcome"];
             /**
              * Image Id
@@ -6004,6 +6010,73 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImportInfo"];
+                };
+            };
+            /** @description What was named does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The Host header names no host of this service (`ALLOWED_HOSTS`) */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field is missing, unknown or out of range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A bug on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_import_api_v1_images_import__import_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                import_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportInfo"];
+                };
+            };
+            /** @description The service is `READ_ONLY`, or a page of another site asks that `CORS_ORIGINS` does not name */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /** @description What was named does not exist */

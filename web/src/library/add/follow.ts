@@ -34,3 +34,7 @@ export async function followImport(
   }
   return answer(api.GET("/api/v1/images/import/{import_id}", { params: { path: { import_id: id } }, signal }));
 }
+
+/** What was added before stays. Returns the import when it is over. Raises ServiceError. */
+export const cancelImport = (id: string): Promise<ImportInfo> =>
+  answer(api.DELETE("/api/v1/images/import/{import_id}", { params: { path: { import_id: id } } }));

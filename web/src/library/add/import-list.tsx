@@ -1,5 +1,5 @@
 import { Plural, Trans, useLingui } from "@lingui/react/macro";
-import { useQuery } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { Link } from "wouter";
 import { picturePath, thumbnail } from "../../api/addresses";
@@ -9,9 +9,10 @@ import { isServiceError, messageOf } from "../../api/problems";
 import { Button } from "../../parts/button";
 import { CloseIcon } from "../../parts/icons";
 import { Progress } from "../../parts/progress";
+import { tellFailure } from "../../parts/toasts";
 import { browsePath } from "../browse/state";
 import styles from "./add.module.css";
-import type { ImportedItem, ImportInfo } from "./follow";
+import { cancelImport, type ImportedItem, type ImportInfo } from "./follow";
 import { Licence } from "./licence";
 import { forgetImport, useStartedImports } from "./started-imports";
 
@@ -30,6 +31,15 @@ function useImport(id: string) {
     queryFn: ({ signal }) =>
       answer(api.GET("/api/v1/images/import/{import_id}", { params: { path: { import_id: id } }, signal })),
     refetchInterval: ({ state }) => (state.error || (state.data && state.data.state !== "running") ? false : POLL_MS),
+  });
+}
+
+function useCancelling(id: string) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: () => cancelImport(id),
+    onSuccess: (job) => queries.setQueryData(["import", id], job),
+    onError: tellFailure,
   });
 }
 
@@ -52,6 +62,7 @@ function useSources(job: ImportInfo | undefined): Map<string, ImageInfo> {
 function Import({ id }: { id: string }) {
   const { t } = useLingui();
   const { data: job, error } = useImport(id);
+  const cancelling = useCancelling(id);
   const sources = useSources(job);
   const over = job !== undefined && job.state !== "running";
   useEffect(() => {
@@ -89,14 +100,24 @@ function Import({ id }: { id: string }) {
           {job.error}
         </p>
       )}
-      {over && total === 0 && !job.error && (
+      {job.state === "done" && total === 0 && (
         <p>
           <Trans>The web search found no picture. Try other words.</Trans>
         </p>
       )}
       {job.state === "running" && (
-        <p className={styles.soft}>
-          <Trans>It goes on when you leave this page. What was started can't be stopped.</Trans>
+        <div className={styles.buttons}>
+          <Button onClick={() => cancelling.mutate()} disabled={cancelling.isPending}>
+            <Trans>Cancel</Trans>
+          </Button>
+          <p className={styles.soft}>
+            <Trans>It goes on when you leave this page. If you cancel it, the pictures that are added stay.</Trans>
+          </p>
+        </div>
+      )}
+      {job.state === "cancelled" && (
+        <p>
+          <Trans>It was cancelled. The pictures that were added before are in the library.</Trans>
         </p>
       )}
       <ul className={styles.list}>

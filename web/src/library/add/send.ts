@@ -3,7 +3,8 @@ import { libraryChanged } from "../../api/changes";
 import { answer, api, type ImageInfo } from "../../api/client";
 import { authorization } from "../../api/key";
 import { isServiceError, messageOf, ServiceError, serviceError } from "../../api/problems";
-import { followImport, type ImportedItem, type ImportInfo } from "./follow";
+import { tellFailure } from "../../parts/toasts";
+import { cancelImport, followImport, type ImportedItem, type ImportInfo } from "./follow";
 import { isOver, type Outcome, type Transport, type Upload, UploadQueue } from "./upload-queue";
 
 const PATIENCE = 6;
@@ -105,6 +106,7 @@ async function startImport(
 
 const many: Transport["many"] = async (uploads, onSent, onOutcome, signal) => {
   const { id } = await patiently(() => startImport(uploads, onSent, signal), signal);
+  signal.addEventListener("abort", () => void cancelImport(id).catch(tellFailure), { once: true });
   const onPicture = (item: ImportedItem) => onOutcome(item.name, outcomeOf(item));
   const info = await followImport(id, onPicture, signal);
   for (const item of info.items ?? []) if (item.outcome !== "waiting") onPicture(item);

@@ -137,7 +137,7 @@ export class UploadQueue {
     this.#tell();
   }
 
-  /** Sends nothing more. What is on its way is broken off; what the service has already may still come in. */
+  /** Sends nothing more. What is on its way is broken off; what the service adds just now still comes in. */
   cancel(): void {
     for (const each of this.#uploads.values()) if (!isOver(each)) this.#uploads.delete(each.id);
     for (const each of this.#requests.keys()) each.abort();
