@@ -255,3 +255,55 @@ test("10,000 pictures cost the main thread little, and a map at rest nothing", a
   // Noise of a busy machine only adds: one quiet run out of a few tells the cost.
   await expect(measure).toPass({ timeout: 45_000 });
 });
+
+test.describe("while the service works out a better map", () => {
+  const picture = (page: Page) => page.locator("main a").first();
+  const better = (page: Page) => page.getByText("A better map is ready.");
+  const laidOut = (page: Page) => page.getByText("400 pictures. What looks alike lies together.");
+
+  /** A map that is not the last one, and the part of it that is looked at. */
+  async function openQuickMap(page: Page, zoom: boolean) {
+    const served = await serveMapOf(page, 400);
+    served.pending = ["umap"];
+    await page.goto("./map");
+    await expect(page.getByText("400 pictures. A better map is being worked out.")).toBeVisible();
+    await expect(picture(page)).toBeVisible();
+    if (zoom) {
+      const before = await cellWidth(page);
+      for (let i = 0; i < 3; i += 1) await page.keyboard.press("+");
+      await expect.poll(() => cellWidth(page)).toBeGreaterThan(2 * before);
+    }
+    await expectRest(page);
+    return served;
+  }
+
+  test("it waits while a person looks at a part of the first one, and then shows the same picture", async ({
+    page,
+  }) => {
+    const served = await openQuickMap(page, true);
+    const [before, address] = [await page.screenshot(), await picture(page).getAttribute("href")];
+    Object.assign(served, { pending: [], mirrored: true });
+    await expect(better(page)).toBeVisible();
+    await expect(picture(page)).toHaveAttribute("href", address ?? "");
+    await expectAccessible(page);
+    await page.getByRole("button", { name: "Show it" }).click();
+    await expect(laidOut(page)).toBeVisible();
+    await expectRest(page);
+    await expect(picture(page)).toHaveAttribute("href", address ?? "");
+    expect(before.equals(await page.screenshot())).toBe(false);
+  });
+
+  test("it is shown at once where the whole map is seen", async ({ page }) => {
+    const served = await openQuickMap(page, false);
+    Object.assign(served, { pending: [], mirrored: true });
+    await expect(laidOut(page)).toBeVisible();
+    await expect(better(page)).toHaveCount(0);
+  });
+
+  test("pictures that came or went are shown at once", async ({ page }) => {
+    const served = await openQuickMap(page, true);
+    Object.assign(served, { pending: [], mirrored: true, first: 2 });
+    await expect(laidOut(page)).toBeVisible();
+    await expect(better(page)).toHaveCount(0);
+  });
+});

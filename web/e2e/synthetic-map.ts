@@ -2,15 +2,26 @@ import { deflateSync } from "node:zlib";
 import type { Page, Route } from "@playwright/test";
 
 const PAGE_SIDE = 2048;
-const ids = (count: number) => Array.from({ length: count }, (_, i) => (i + 1).toString(16).padStart(16, "0"));
+const ids = (count: number, first = 1) =>
+  Array.from({ length: count }, (_, i) => (i + first).toString(16).padStart(16, "0"));
+
+/** What the map says the next time that it is asked for. */
+interface Served {
+  pending: string[];
+  /** Mirrored: another layout of the same pictures. */
+  mirrored: boolean;
+  /** Number of the first picture; pictures before it are gone, and as many others have come. */
+  first: number;
+}
 
 /** A library that does not exist: its map and the pages of its atlas are answered in place of the service. */
-export async function serveMapOf(page: Page, count: number): Promise<void> {
+export async function serveMapOf(page: Page, count: number): Promise<Served> {
+  const served: Served = { pending: [], mirrored: false, first: 1 };
   const drawn = new Map<number, Buffer>();
   const thumbnail = png(192, 256, 256, () => [120, 60, 40]);
   const json = (route: Route, body: unknown) => route.fulfill({ json: body });
   await page.route(/\/api\/v1\/map\b/, (route) =>
-    route.fulfill({ body: mapOf(count), contentType: "application/vnd.image2search.map" }),
+    route.fulfill({ body: mapOf(count, served), contentType: "application/vnd.image2search.map" }),
   );
   await page.route(/\/api\/v1\/atlas\?/, (route) => json(route, atlasOf(count, cellIn(route))));
   await page.route(/\/api\/v1\/atlas\/\d+/, (route) => {
@@ -31,6 +42,7 @@ export async function serveMapOf(page: Page, count: number): Promise<void> {
       height: 3,
     }),
   );
+  return served;
 }
 
 const cellIn = (route: Route) => Number(new URL(route.request().url()).searchParams.get("cell"));
@@ -41,14 +53,14 @@ const colourOf = (column: number, row: number) => [
 ];
 
 /** Forty heaps of pictures, as the binary form of the map has them. */
-function mapOf(count: number): Buffer {
+function mapOf(count: number, { pending, mirrored, first }: Served): Buffer {
   const regions = Array.from({ length: 40 }, (_, i) => ({
     name: `region ${i + 1}`,
-    x: (i % 8) + 0.5,
+    x: mirrored ? 7.5 - (i % 8) : (i % 8) + 0.5,
     y: Math.floor(i / 8) + 0.5,
     count: Math.floor(count / 40),
   }));
-  const rest = Buffer.from(JSON.stringify({ pending: [], regions, count }));
+  const rest = Buffer.from(JSON.stringify({ pending, regions, count }));
   const body = Buffer.alloc(32 + 12 * count + rest.length);
   body.write("I2SM");
   body.writeUInt32LE(1, 4);
@@ -57,7 +69,7 @@ function mapOf(count: number): Buffer {
   [0, 0, 8, 5].forEach((value, i) => {
     body.writeFloatLE(value, 16 + 4 * i);
   });
-  ids(count).forEach((id, i) => {
+  ids(count, first).forEach((id, i) => {
     body.writeBigUInt64LE(BigInt(`0x${id}`), 32 + 8 * i);
     const region = regions[i % 40];
     const angle = i * 2.39996;

@@ -67,7 +67,7 @@ function useOpening() {
 function useLatest(latest: MapData, isBusy: (map: MapData) => boolean) {
   const [shown, setShown] = useState(latest);
   const busy = useEffectEvent(isBusy);
-  useEffect(() => setShown((now) => (latest.ids.length === now.ids.length && busy(latest) ? now : latest)), [latest]);
+  useEffect(() => setShown((now) => (latest.ids === now.ids && busy(latest) ? now : latest)), [latest]);
   return { map: shown, isWaiting: shown !== latest, showLatest: () => setShown(latest) };
 }
 
@@ -189,7 +189,7 @@ export function MapView({ map: latest }: { map: MapData }) {
           </Button>
         </div>
       )}
-      <p className={styles.about} data-hidden={lasso.isOn || selected.size > 0 || undefined}>
+      <p className={styles.about} role="status" data-hidden={lasso.isOn || selected.size > 0 || undefined}>
         {isWaiting ? (
           <>
             <Trans>A better map is ready.</Trans>{" "}

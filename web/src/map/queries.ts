@@ -17,13 +17,16 @@ let last: MapData | null = null;
 const isSame = (a: ArrayLike<unknown>, b: ArrayLike<unknown>): boolean =>
   a.length === b.length && Array.prototype.every.call(a, (value: unknown, i: number) => value === b[i]);
 
-/** The map. Where only names have changed, its ids and coordinates are the same objects as before. */
+/** The map. Its ids are the same object as before where the pictures are the same, and so are its coordinates. */
 async function load(signal: AbortSignal): Promise<MapData> {
   const call = api.GET("/api/v1/map", { params: { query: { format: "binary" } }, parseAs: "arrayBuffer", signal });
   const map = readMap((await answer(call)) as unknown as ArrayBuffer);
-  const same = last && isSame(last.ids, map.ids) && isSame(last.xs, map.xs) && isSame(last.ys, map.ys);
-  last = same && last ? { ...map, ids: last.ids, xs: last.xs, ys: last.ys } : map;
-  return last;
+  if (last && isSame(last.ids, map.ids)) {
+    map.ids = last.ids;
+    if (isSame(last.xs, map.xs) && isSame(last.ys, map.ys)) Object.assign(map, { xs: last.xs, ys: last.ys });
+  }
+  last = map;
+  return map;
 }
 
 /** The map; asked for again while the service still works on it. */
