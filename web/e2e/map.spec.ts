@@ -145,6 +145,11 @@ test("dark, and on a phone", async ({ page }) => {
   await screen(page, "map-phone-dark");
   const overhang = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;
   expect(await page.evaluate(overhang)).toBeLessThanOrEqual(0);
+
+  const ground = () => page.screenshot({ clip: { x: 2, y: 400, width: 8, height: 8 } });
+  const dark = await ground();
+  await page.emulateMedia({ colorScheme: "light" });
+  await expect.poll(async () => dark.equals(await ground())).toBe(false);
 });
 
 test.describe("with fingers", () => {

@@ -4,7 +4,7 @@ import { Button } from "../parts/button";
 import { Dialog, DialogActions } from "../parts/dialog";
 import styles from "./shortcuts.module.css";
 
-/** A key (`/`, `g m`, `Escape`) and what it does on this page, as the overlay shows it. */
+/** A key (`/`, `Escape`, `Ctrl+a`, `+`) and what it does on this page, as the overlay shows it. */
 export interface Shortcut {
   keys: string;
   what: string;
@@ -31,8 +31,11 @@ function isTyping(target: EventTarget | null): boolean {
   );
 }
 
-function matches(keys: string, event: KeyboardEvent): boolean {
-  const wanted = keys.split("+");
+/** `Ctrl+a` has two keys, `+` one, `Ctrl++` two. */
+const keysIn = (keys: string) => keys.split(/(?<=.)\+(?=.)/);
+
+export function matches(keys: string, event: KeyboardEvent): boolean {
+  const wanted = keysIn(keys);
   const key = wanted.at(-1) ?? "";
   const control = wanted.includes("Ctrl") === (event.ctrlKey || event.metaKey);
   return control && !event.altKey && event.key.toLowerCase() === key.toLowerCase();
@@ -85,7 +88,7 @@ export function ShortcutOverlay() {
         {list.map((each) => (
           <div key={each.keys + each.what}>
             <dt>
-              {each.keys.split("+").map((key) => (
+              {keysIn(each.keys).map((key) => (
                 <kbd key={key}>{key}</kbd>
               ))}
             </dt>

@@ -2,9 +2,9 @@ import { Trans, useLingui } from "@lingui/react/macro";
 import { useQuery } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { answer, api } from "../api/client";
-import { isServiceError, messageOf, ServiceError } from "../api/problems";
-import { Button } from "../parts/button";
+import { isServiceError, ServiceError } from "../api/problems";
 import { EmptyState } from "../parts/empty-state";
+import { LoadFailure } from "../parts/load-failure";
 import { tellFailure } from "../parts/toasts";
 import { GenerationForm } from "./form";
 import type { Job, Status, Wish } from "./job";
@@ -97,18 +97,7 @@ export default function GenerationPage() {
   return (
     <div className={styles.page}>
       <h1>{title}</h1>
-      {error && !data && (
-        <EmptyState
-          title={<Trans>The page can't be shown</Trans>}
-          action={
-            <Button onClick={() => void refetch()}>
-              <Trans>Try again</Trans>
-            </Button>
-          }
-        >
-          <p>{messageOf(error)}</p>
-        </EmptyState>
-      )}
+      {error && !data && <LoadFailure title={<Trans>The page can't be shown</Trans>} error={error} retry={refetch} />}
       {!data && !error && <div className={styles.pending} />}
       {data && !data.enabled && <Off reason={data.reason} />}
       {data?.enabled && <Studio status={data} />}

@@ -1,6 +1,6 @@
 import { Trans, useLingui } from "@lingui/react/macro";
 import { useQueryState } from "nuqs";
-import { type KeyboardEvent, useEffect, useEffectEvent, useMemo, useRef, useState } from "react";
+import { useEffect, useEffectEvent, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
 import { picturePath } from "../api/addresses";
 import { type Shortcut, useShortcuts } from "../app/shortcuts";
@@ -225,19 +225,9 @@ function useKeys(engine: MapEngine | null, lassoOn: boolean, turnLasso: (on: boo
     pan("ArrowRight", 1, 0, t`Move the map right`),
     pan("ArrowUp", 0, -1, t`Move the map up`),
     pan("ArrowDown", 0, 1, t`Move the map down`),
-    { keys: "=", what: t`Nearer (also +)`, run: () => engine?.zoom(ZOOM_STEP) },
+    ...["+", "="].map((keys) => ({ keys, what: t`Nearer`, run: () => engine?.zoom(ZOOM_STEP) })),
     { keys: "-", what: t`Farther`, run: () => engine?.zoom(1 / ZOOM_STEP) },
     { keys: "0", what: t`The whole map`, run: () => engine?.showAll() },
     { keys: "l", what: t`Lasso on or off`, run: () => turnLasso(!lassoOn) },
   ]);
-  // Shortcuts are written with a plus between their keys, so that they can't name this one.
-  const plus = useEffectEvent((event: globalThis.KeyboardEvent | KeyboardEvent) => {
-    if (event.key !== "+" || event.ctrlKey || event.metaKey || event.target instanceof HTMLInputElement) return;
-    event.preventDefault();
-    engine?.zoom(ZOOM_STEP);
-  });
-  useEffect(() => {
-    addEventListener("keydown", plus);
-    return () => removeEventListener("keydown", plus);
-  }, []);
 }

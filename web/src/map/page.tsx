@@ -1,9 +1,8 @@
 import { Trans, useLingui } from "@lingui/react/macro";
 import { type ReactNode, useEffect } from "react";
 import { Link } from "wouter";
-import { messageOf } from "../api/problems";
-import { Button } from "../parts/button";
 import { EmptyState } from "../parts/empty-state";
+import { LoadFailure } from "../parts/load-failure";
 import { Progress } from "../parts/progress";
 import { canDraw } from "./drawing/picture-layer";
 import { MapView } from "./map-view";
@@ -29,18 +28,7 @@ export default function MapPage() {
   }
   if (map.data) return <Empty />;
   if (map.error) {
-    return (
-      <EmptyState
-        title={<Trans>The map can't be shown</Trans>}
-        action={
-          <Button onClick={() => void map.refetch()}>
-            <Trans>Try again</Trans>
-          </Button>
-        }
-      >
-        <p>{messageOf(map.error)}</p>
-      </EmptyState>
-    );
+    return <LoadFailure title={<Trans>The map can't be shown</Trans>} error={map.error} retry={map.refetch} />;
   }
   return (
     <Titled>

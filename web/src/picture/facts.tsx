@@ -1,18 +1,9 @@
 import { Trans, useLingui } from "@lingui/react/macro";
-import type { ReactNode } from "react";
 import { Link } from "wouter";
 import type { ImageInfo } from "../api/client";
 import { bytesText } from "../parts/bytes";
+import { Fact } from "../parts/fact";
 import styles from "./facts.module.css";
-
-function Fact({ name, children }: { name: ReactNode; children: ReactNode }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
-}
 
 function Attribution({ source }: { source: NonNullable<ImageInfo["source"]> }) {
   return (

@@ -4,13 +4,14 @@ import { useEffect, useState } from "react";
 import { Link, useLocation } from "wouter";
 import { original, picturePath, thumbnail, versionOf } from "../api/addresses";
 import { answer, api, type ImageInfo } from "../api/client";
-import { isServiceError, messageOf } from "../api/problems";
+import { isServiceError } from "../api/problems";
 import { useReadOnly } from "../api/use-read-only";
 import { useShortcuts } from "../app/shortcuts";
 import { Button } from "../parts/button";
 import buttonStyles from "../parts/button.module.css";
 import { EmptyState } from "../parts/empty-state";
 import { BackIcon, DownloadIcon, ForwardIcon, SimilarIcon, SparkIcon, TrashIcon } from "../parts/icons";
+import { LoadFailure } from "../parts/load-failure";
 import { searchLike } from "../search/url";
 import { useDeletion } from "../selection/use-deletion";
 import { Description } from "./description";
@@ -162,18 +163,7 @@ export default function PicturePage({ id }: { id: string }) {
     );
   }
   if (error && !data) {
-    return (
-      <EmptyState
-        title={<Trans>The picture can't be shown</Trans>}
-        action={
-          <Button onClick={() => void refetch()}>
-            <Trans>Try again</Trans>
-          </Button>
-        }
-      >
-        <p>{messageOf(error)}</p>
-      </EmptyState>
-    );
+    return <LoadFailure title={<Trans>The picture can't be shown</Trans>} error={error} retry={refetch} />;
   }
   if (!data) return <div className={styles.pending} />;
   return <Picture image={data} />;

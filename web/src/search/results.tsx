@@ -3,13 +3,14 @@ import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-qu
 import { useCallback, useMemo } from "react";
 import { Link } from "wouter";
 import type { ImageResult, SearchResult } from "../api/client";
-import { isServiceError, messageOf } from "../api/problems";
+import { isServiceError } from "../api/problems";
 import { rememberScroll, useScrollBack } from "../app/scroll";
 import { useShortcuts } from "../app/shortcuts";
 import { Button } from "../parts/button";
 import { EmptyState } from "../parts/empty-state";
 import { Gallery } from "../parts/gallery/gallery";
 import { type Picture, pictureOf } from "../parts/gallery/tile";
+import { LoadFailure } from "../parts/load-failure";
 import { setTrail } from "../picture/trail";
 import { selection } from "../selection/selection";
 import { SelectionBar } from "../selection/selection-bar";
@@ -93,21 +94,13 @@ function Failure({ error, again }: { error: unknown; again: () => void }) {
     <Trans>This search failed</Trans>
   );
   return (
-    <EmptyState
-      title={title}
-      action={
-        <Button onClick={again}>
-          <Trans>Try again</Trans>
-        </Button>
-      }
-    >
-      <p>{messageOf(error)}</p>
+    <LoadFailure title={title} error={error} retry={again}>
       {isServiceError(error) && error.requestId && (
         <p>
           <Trans>In the service's log it is request {error.requestId}.</Trans>
         </p>
       )}
-    </EmptyState>
+    </LoadFailure>
   );
 }
 

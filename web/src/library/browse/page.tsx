@@ -12,6 +12,7 @@ import { EmptyState } from "../../parts/empty-state";
 import { Gallery } from "../../parts/gallery/gallery";
 import { type Picture, pictureOf } from "../../parts/gallery/tile";
 import { UploadIcon } from "../../parts/icons";
+import { LoadFailure } from "../../parts/load-failure";
 import { setTrail } from "../../picture/trail";
 import { selection } from "../../selection/selection";
 import { SelectionBar } from "../../selection/selection-bar";
@@ -212,16 +213,5 @@ function Nothing({ browsing, showAll }: { browsing: Browsing; showAll: () => voi
 
 function Failure({ error, retry }: { error: unknown; retry: () => void }) {
   if (isWithoutIndex(error)) return <NoIndex />;
-  return (
-    <EmptyState
-      title={<Trans>The pictures can't be shown</Trans>}
-      action={
-        <Button onClick={retry}>
-          <Trans>Try again</Trans>
-        </Button>
-      }
-    >
-      <p>{messageOf(error)}</p>
-    </EmptyState>
-  );
+  return <LoadFailure title={<Trans>The pictures can't be shown</Trans>} error={error} retry={retry} />;
 }

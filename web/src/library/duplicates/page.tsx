@@ -1,8 +1,6 @@
 import { Trans, useLingui } from "@lingui/react/macro";
 import { parseAsBoolean, parseAsStringLiteral, useQueryStates } from "nuqs";
-import { messageOf } from "../../api/problems";
-import { Button } from "../../parts/button";
-import { EmptyState } from "../../parts/empty-state";
+import { LoadFailure } from "../../parts/load-failure";
 import { Progress } from "../../parts/progress";
 import { TabLinks } from "../../parts/tab-links";
 import { isWithoutIndex, NoIndex } from "../no-index";
@@ -46,16 +44,7 @@ export function DuplicatesPage() {
       ) : isWithoutIndex(groups.error) ? (
         <NoIndex />
       ) : groups.isError && !groups.data ? (
-        <EmptyState
-          title={<Trans>The duplicates can't be shown</Trans>}
-          action={
-            <Button onClick={() => void groups.refetch()}>
-              <Trans>Try again</Trans>
-            </Button>
-          }
-        >
-          <p>{messageOf(groups.error)}</p>
-        </EmptyState>
+        <LoadFailure title={<Trans>The duplicates can't be shown</Trans>} error={groups.error} retry={groups.refetch} />
       ) : groups.isPending ? (
         <Pending />
       ) : (

@@ -6,7 +6,7 @@ import { answer, api } from "../../api/client";
 import { isServiceError, messageOf } from "../../api/problems";
 import { Button } from "../../parts/button";
 import { Dialog, DialogActions } from "../../parts/dialog";
-import { EmptyState } from "../../parts/empty-state";
+import { LoadFailure } from "../../parts/load-failure";
 import styles from "./index.module.css";
 import { busyJob, forgetJob, isRunning, type Options, useJob, useStart } from "./job";
 import { JobPanel } from "./job-panel";
@@ -36,16 +36,11 @@ export function IndexPage() {
       {index.data ? (
         <State index={index.data} />
       ) : index.isError ? (
-        <EmptyState
+        <LoadFailure
           title={<Trans>The state of the index can't be shown</Trans>}
-          action={
-            <Button onClick={() => void index.refetch()}>
-              <Trans>Try again</Trans>
-            </Button>
-          }
-        >
-          <p>{messageOf(index.error)}</p>
-        </EmptyState>
+          error={index.error}
+          retry={index.refetch}
+        />
       ) : (
         <div className={styles.pending} aria-hidden="true" />
       )}

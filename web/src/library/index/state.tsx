@@ -1,7 +1,7 @@
 import { Plural, Trans, useLingui } from "@lingui/react/macro";
-import type { ReactNode } from "react";
 import type { Schemas } from "../../api/client";
 import { EmptyState } from "../../parts/empty-state";
+import { Fact } from "../../parts/fact";
 import styles from "./index.module.css";
 
 /** The index in words: how much is in it, what made it, and what is wrong, if anything. */
@@ -99,14 +99,5 @@ export function State({ index }: { index: Schemas["IndexInfo"] }) {
         </section>
       )}
     </>
-  );
-}
-
-function Fact({ name, children }: { name: ReactNode; children: ReactNode }) {
-  return (
-    <div>
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
   );
 }

@@ -21,11 +21,15 @@ export function followSize(element: Element, changed: (view: Size, device: Size)
 }
 
 /** A colour of the design as parts from 0 to 1. */
-export function colourOf(element: Element, property: string): [number, number, number] {
-  const text = getComputedStyle(element).getPropertyValue(property).trim();
-  const [, hex] = /^#([0-9a-f]{6})$/i.exec(text) ?? [];
-  const value = Number.parseInt(hex ?? "888888", 16);
-  return [(value >> 16) / 255, ((value >> 8) & 255) / 255, (value & 255) / 255];
+export function colourOf(element: HTMLElement, property: string): [number, number, number] {
+  // As the colour of an element it is one colour; by itself it may be one for light and one for dark.
+  element.style.color = `var(${property})`;
+  const [red = 0, green = 0, blue = 0] =
+    getComputedStyle(element)
+      .color.match(/[\d.]+/g)
+      ?.map(Number) ?? [];
+  element.style.color = "";
+  return [red / 255, green / 255, blue / 255];
 }
 
 /** Calls when light becomes dark, or dark light. */

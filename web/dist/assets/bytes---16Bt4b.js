@@ -1,1 +1,0 @@
-var e=[`byte`,`kilobyte`,`megabyte`,`gigabyte`,`terabyte`];function t(t,n){let r=Math.min(Math.floor(Math.log10(Math.max(t,1))/3),e.length-1),i=t/1e3**r,a=r&&i<10?1:0;return new Intl.NumberFormat(n,{style:`unit`,unit:e[r]??`byte`,maximumFractionDigits:a}).format(i)}export{t};
