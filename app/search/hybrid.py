@@ -61,7 +61,7 @@ def search_words(
 
     Raises IndexNotReady while the words of an old index are read, and VectorStoreUnavailable.
     """
-    hits, named, _, _ = view.search_words(text, k, folders=folders, among=among)
+    hits, named, _ = view.search_words(text, k, folders=folders, among=among)
     rows = [row for row, _ in hits]
     records = dict(zip(rows, view.records_of(rows), strict=True))
     cosines = _cosines(view, rows, vector)

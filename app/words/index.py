@@ -1,7 +1,7 @@
 """Searching the words of one state of the index: the word file of its generation, and the changes since.
 
-Every picture that has one of the words is scored, so the best ones are exact in any folder and under any filter. The
-score is BM25F divided by its upper bound for the query:
+The best pictures are exact in any folder and under any filter. The score is BM25F divided by its upper bound for the
+query:
 
     score = sum over the words of idf x weight x what the found word counts / sum over the words of idf
 
@@ -9,7 +9,7 @@ It lies between 0 and 1. A word that no picture has lowers the scores of all.
 """
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final, NamedTuple, Protocol
 
@@ -23,7 +23,8 @@ from app.words.expansion import Standing, expand
 from app.words.file import Places, WordFile
 from app.words.overlay import NONE, Overlay
 from app.words.query import parse
-from app.words.scoring import FileScores, Mask, score_overlay, seek
+from app.words.ranking import Best, FileScores, Mask
+from app.words.scoring import fraction, score_overlay, seek
 
 MOST_NAMED: Final = 1000
 """A name that more pictures share, such as `IMG` with a number, names none of them."""
@@ -71,11 +72,9 @@ class WordHits(NamedTuple):
     """Rows of the pictures that are called like the query, apart from numbers."""
     others: dict[int, float]
     """The scores of the rows that were asked for besides."""
-    total: int
-    """How many pictures have any of the words, and all that are required."""
 
 
-NOTHING: Final = WordHits([], frozenset(), {}, 0)
+NOTHING: Final = WordHits([], frozenset(), {})
 
 
 class WordIndex:
@@ -115,36 +114,33 @@ class WordIndex:
         if not query:
             return NOTHING
         file, overlay = self._base.get(), self._overlay
-        count = len(self._listing.ids) - int(np.count_nonzero(self._gone)) + len(overlay)
+        count = int(np.count_nonzero(self._kept)) + len(overlay)
         sought = seek(query, count, lambda word: self._expand(word, file, overlay))
         in_file = FileScores(file, sought)
         seen = in_file.narrow(self._seen(folders, among))
         in_overlay = score_overlay(overlay, sought)
-        added = {row: score for row, score in in_overlay.items() if self._is_seen(row, overlay, folders, among)}
-        named = self._named(query.code, file, overlay, seen, added.keys())
-        hits, total = self._ranked(in_file, seen, added, named, k)
-        others = {row: self._score(row, in_file, in_overlay) for row in also}
-        return WordHits(hits, frozenset([*self._listing.ids[named[0]].tolist(), *named[1]]), others, total)
+        added = {row: in_overlay[row] for row in _seen_rows(in_overlay, overlay, folders, among)}
+        called, called_rows = self._called(query.code, file, overlay, seen, added.keys())
+        named = frozenset([*self._listing.ids[called].tolist(), *called_rows])
+        found = [Best(called, in_file.of(called)), in_file.best(seen, k)]
+        return WordHits(self._ranked(found, added, named)[:k], named, self._scores_of(also, in_file, in_overlay))
 
     def _ranked(
-        self, in_file: FileScores, seen: Mask, added: Mapping[int, float], named: tuple[Places, list[int]], k: int
-    ) -> tuple[list[tuple[int, float]], int]:
-        """The k best of the file and of the added rows, the named ones first, and how many there are in all.
+        self, found: Sequence[Best], added: Mapping[int, int], named: Collection[int]
+    ) -> list[tuple[int, float]]:
+        """What was found in the file and the added rows: the named ones first, then by falling scores.
 
         Of equal scores the first in the file comes first, then the added rows by their ids.
         """
-        places, scores, total = in_file.best(seen, k)
-        called, called_rows = named
-        if len(called):
-            places, scores = np.concatenate([places, called]), np.concatenate([scores, in_file.all[called]])
-        rows = self._listing.ids[places].tolist()
-        order = dict(zip(rows, places.tolist(), strict=True))
-        found = {**dict(zip(rows, scores.tolist(), strict=True)), **added}
-        first = {*self._listing.ids[called].tolist(), *called_rows}
-        best = sorted(
-            found.items(), key=lambda hit: (hit[0] not in first, -hit[1], order.get(hit[0], len(seen)), hit[0])
-        )
-        return best[:k], total + len(added)
+        ranks = {
+            row: (row not in named, -score, place, row)
+            for part in found
+            for row, score, place in zip(
+                self._listing.ids[part.places].tolist(), part.scores.tolist(), part.places.tolist(), strict=True
+            )
+        }
+        ranks |= {row: (row not in named, -score, len(self._listing.ids), row) for row, score in added.items()}
+        return [(row, fraction(-rank[1])) for row, rank in sorted(ranks.items(), key=lambda one: one[1])]
 
     @property
     def _overlay(self) -> Overlay:
@@ -160,12 +156,12 @@ class WordIndex:
             return overlay
 
     @cached_property
-    def _gone(self) -> Mask:
-        """(N,) which pictures of the file are no more, or are in the overlay."""
-        gone = np.zeros(len(self._listing.ids), bool)
+    def _kept(self) -> Mask:
+        """(N,) which pictures of the file are still there, and not in the overlay. Never written to."""
+        kept = np.ones(len(self._listing.ids), bool)
         places, found = self._listing.locate(np.fromiter(self._touched, np.int64, len(self._touched)))
-        gone[places[found]] = True
-        return gone
+        kept[places[found]] = False
+        return kept
 
     def _expand(self, word: str, file: WordFile, overlay: Overlay) -> dict[str, Standing]:
         """The terms of all pictures that stand for a word."""
@@ -182,14 +178,14 @@ class WordIndex:
 
     def _seen(self, folders: Collection[str], among: Ids | None) -> Mask:
         """(N,) which pictures of the file may be found."""
-        seen = ~self._gone
+        seen = self._kept
         if folders:
-            seen &= self._in_folders(tuple(sorted(set(folders))))
+            seen = seen & self._in_folders(tuple(sorted(set(folders))))
         if among is not None:
             wanted = np.zeros(len(seen), bool)
             places, found = self._listing.locate(among)
             wanted[places[found]] = True
-            seen &= wanted
+            seen = seen & wanted
         return seen
 
     def _in_folders(self, folders: tuple[str, ...]) -> Mask:
@@ -202,12 +198,7 @@ class WordIndex:
                 self._masks.pop(oldest, None)
         return mask
 
-    def _is_seen(self, row: int, overlay: Overlay, folders: Collection[str], among: Ids | None) -> bool:
-        """Whether a picture of the overlay may be found."""
-        is_inside = not folders or any(in_folder(overlay.folders[row], folder) for folder in folders)
-        return is_inside and (among is None or bool(np.isin(row, among)))
-
-    def _named(
+    def _called(
         self, code: int, file: WordFile, overlay: Overlay, seen: Mask, added: Collection[int]
     ) -> tuple[Places, list[int]]:
         """The places in the file, and the added rows, of pictures that may be found and are called like the query."""
@@ -217,12 +208,25 @@ class WordIndex:
         few = len(places) + len(rows) <= MOST_NAMED
         return (places, rows) if few else (places[:0], [])
 
-    def _score(self, row: int, in_file: FileScores, in_overlay: Mapping[int, float]) -> float:
-        """The score of any row; 0 for one that has none of the words, or is not listed."""
-        if row in self._touched:
-            return in_overlay.get(row, 0.0)
-        places, found = self._listing.locate(np.array([row], np.int64))
-        return float(in_file.all[places[0]]) if found[0] else 0.0
+    def _scores_of(self, rows: Sequence[int], in_file: FileScores, in_overlay: Mapping[int, int]) -> dict[int, float]:
+        """The scores of any rows; 0 for one that has none of the words, or is not listed."""
+        places, found = self._listing.locate(np.array(rows, np.int64))
+        scores = np.zeros(len(rows), np.int32)
+        scores[found] = in_file.of(places[found].astype(np.int32))
+        return {
+            row: fraction(in_overlay.get(row, 0) if row in self._touched else score)
+            for row, score in zip(rows, scores.tolist(), strict=True)
+        }
+
+
+def _seen_rows(rows: Iterable[int], overlay: Overlay, folders: Collection[str], among: Ids | None) -> list[int]:
+    """Which of some rows of the overlay may be found."""
+    inside = [row for row in rows if not folders or any(in_folder(overlay.folders[row], each) for each in folders)]
+    if among is None:
+        return inside
+    candidates = np.array(inside, np.int64)
+    found: list[int] = candidates[np.isin(candidates, among)].tolist()
+    return found
 
 
 def _joined(*standings: Standing | None) -> Standing:
