@@ -1,22 +1,24 @@
 import { lingui } from "@lingui/vite-plugin";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
+import { shortLicences } from "./vite/licences.ts";
 
+const LICENCES = "licenses.md";
 const SERVICE = process.env.SERVICE ?? "http://localhost:8000";
 
 export default defineConfig(({ mode }) => ({
   base: "./",
   // Short names: the long ones make a tenth of the styles.
   css: { modules: { generateScopedName: mode === "production" ? "[hash:base64:5]" : "[local]-[hash:base64:5]" } },
-  plugins: [react(), lingui({ macroTransform: true })],
+  plugins: [react(), lingui({ macroTransform: true }), shortLicences(LICENCES)],
   build: {
     outDir: process.env.OUT ?? "dist",
     emptyOutDir: true,
     target: "es2023",
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    license: { fileName: "licenses.md" },
+    license: { fileName: LICENCES },
   },
   server: { proxy: { "/api": SERVICE, "/health": SERVICE } },
-  test: { environment: "happy-dom", include: ["src/**/*.test.{ts,tsx}"] },
+  test: { environment: "happy-dom", include: ["{src,vite}/**/*.test.{ts,tsx}"] },
 }));
