@@ -53,8 +53,11 @@ class Vocabulary(Protocol):
         """Words of letters that begin so, each with its number of pictures; none where they are more than `most`."""
         ...
 
-    def compounds_of(self, term: str) -> list[tuple[str, int]]:
-        """Longer words that the term is a part of, each with its number of pictures."""
+    def compounds_of(self, term: str, most: int) -> list[tuple[str, int]]:
+        """Longer words that the term is a part of, each with its number of pictures: up to `most`, the commonest ones.
+
+        Of equally common ones the first in the alphabet are taken.
+        """
         ...
 
 
@@ -89,7 +92,7 @@ def _alike(word: str, vocabulary: Vocabulary) -> Iterator[tuple[str, Standing]]:
             yield spelling, Standing(SPELLING, pictures)
             for term, standing in _alike_in_front(spelling, vocabulary):
                 yield term, Standing(SPELLING * standing.counts, standing.pictures)
-    for compound, pictures in vocabulary.compounds_of(word):
+    for compound, pictures in vocabulary.compounds_of(word, MOST_WORDS):
         yield compound, Standing(COMPOUND, pictures)
     yield from _alike_in_front(word, vocabulary)
 
@@ -98,9 +101,15 @@ def _alike_in_front(word: str, vocabulary: Vocabulary) -> Iterator[tuple[str, St
     """Other forms of the word, and longer words that begin with it."""
     stems = _stems([word])
     near = _near(word, vocabulary, shortest=min(len(stem) for (stem,) in stems))
-    of_near = zip(*_stems([term for term, _ in near]), strict=True)
-    for (term, pictures), theirs in zip(near, of_near, strict=True):
-        if any(stem == other for (stem,), other in zip(stems, theirs, strict=True)):
+    of_near = _stems([term for term, _ in near])
+    forms = {
+        place
+        for (stem,), theirs in zip(stems, of_near, strict=True)
+        for place, other in enumerate(theirs)
+        if other == stem
+    }
+    for place, (term, pictures) in enumerate(near):
+        if place in forms:
             yield term, Standing(FORM, pictures)
         elif len(word) >= SHORTEST_BEGINNING and term.startswith(word):
             yield term, Standing(BEGINNING * len(word) / len(term), pictures)

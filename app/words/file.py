@@ -111,16 +111,20 @@ class WordFile:
         found = (terms[number].decode() for number in (numbers - first).tolist())
         return list(zip(found, pictures.tolist(), strict=True))
 
-    def compounds_of(self, term: str) -> list[tuple[str, int]]:
-        """Longer words that the term is a part of, each with its number of pictures."""
+    def compounds_of(self, term: str, most: int) -> list[tuple[str, int]]:
+        """Longer words that the term is a part of, each with its number of pictures: up to `most`, the commonest ones.
+
+        Of equally common ones the first in the alphabet are taken.
+        """
         number, parts = self._number(term), self._arrays["parts"]
         if number is None or not len(parts):
             return []
-        wholes = self._arrays["wholes"][slice(*np.searchsorted(parts, [number, number + 1]).tolist())].tolist()
+        wholes = np.unique(self._arrays["wholes"][slice(*np.searchsorted(parts, [number, number + 1]).tolist())])
         ends = self._arrays["posting_ends"]
-        return [
-            (self._slice(whole, whole + 1)[0].decode(), int(ends[whole]) - self._end_before(whole)) for whole in wholes
-        ]
+        pictures = ends[wholes] - np.where(wholes, ends[wholes - 1], 0)
+        chosen = np.argsort(-pictures, kind="stable")[:most]
+        words = (self._slice(whole, whole + 1)[0].decode() for whole in wholes[chosen].tolist())
+        return list(zip(words, pictures[chosen].tolist(), strict=True))
 
     def called(self, code: int) -> Places:
         """The places of pictures whose name has this code, one of `name_codes`."""

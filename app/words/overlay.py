@@ -59,12 +59,16 @@ class Overlay:
         first, last = (bisect_left(self._words, text) for text in (prefix, prefix + "\U0010ffff"))
         return self._counted(self._words[first:last]) if last - first <= most else []
 
-    def compounds_of(self, term: str) -> list[tuple[str, int]]:
-        """Words that end with the term: the changes have too few words to tell compounds from others."""
+    def compounds_of(self, term: str, most: int) -> list[tuple[str, int]]:
+        """Words that end with the term: the changes have too few words to tell compounds from others.
+
+        As `WordFile.compounds_of`, up to `most`.
+        """
         shortest = len(term) + SHORTEST_PART
         if len(term) < SHORTEST_PART:
             return []
-        return self._counted([word for word in self._words if len(word) >= shortest and word.endswith(term)])
+        found = self._counted([word for word in self._words if len(word) >= shortest and word.endswith(term)])
+        return sorted(found, key=lambda each: -each[1])[:most]
 
     def _counted(self, words: Sequence[str]) -> list[tuple[str, int]]:
         return [(word, len(self._rows[word])) for word in words]

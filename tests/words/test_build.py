@@ -10,6 +10,7 @@ from app.words.analysis import Document
 from app.words.build import write_words
 from app.words.compounds import compound_parts
 from app.words.file import WordFile, WordFileError
+from app.words.overlay import NONE
 from tests.support.words import file_of
 
 DOCUMENTS = [
@@ -45,8 +46,19 @@ def test_words_with_one_beginning_and_compounds_are_listed_with_their_numbers() 
     file = file_of(DOCUMENTS)
     assert file.starting_with("hund", 10) == [("hund", 1), ("hunde", 1), ("hundehutte", 1)]
     assert file.starting_with("hund", 2) == file.starting_with("zebra", 9) == file.starting_with("1", 9) == []
-    assert file.compounds_of("hutte") == file.compounds_of("hunde") == [("hundehutte", 1)]
-    assert file.compounds_of("dog") == file.compounds_of("unknown") == []
+    assert file.compounds_of("hutte", 9) == file.compounds_of("hunde", 9) == [("hundehutte", 1)]
+    assert file.compounds_of("dog", 9) == file.compounds_of("unknown", 9) == []
+
+
+def test_the_commonest_compounds_are_listed_each_once() -> None:
+    """Of equally common ones the first in the alphabet. Words of changes need only end with the term."""
+    captions = ["boathouse", "treehouse", "treehouse hothouse", "househouse house tree boat"]
+    documents = [Document("x.jpg", caption) for caption in captions]
+    commonest = [("treehouse", 2), ("boathouse", 1), ("househouse", 1)]
+    file = file_of(documents)
+    assert [file.compounds_of("house", most) for most in (0, 2, 9)] == [[], commonest[:2], commonest]
+    overlay = NONE.changed(dict(enumerate(documents)))
+    assert [overlay.compounds_of("house", most) for most in (0, 2, 3)] == [[], commonest[:2], commonest]
 
 
 @pytest.mark.parametrize(
