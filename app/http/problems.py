@@ -144,7 +144,12 @@ async def answer_app_error(request: Request, error: Exception) -> Response:
 def log_error(error: errors.AppError, kind: Kind) -> None:
     """One line about a 5xx, whose answer says less than the error does."""
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("%s: %s", type(error).__name__, error, exc_info=kind.status == HTTPStatus.INTERNAL_SERVER_ERROR)
+        log.warning(
+            "%s: %s",
+            type(error).__name__,
+            error,
+            exc_info=error if kind.status == HTTPStatus.INTERNAL_SERVER_ERROR else None,
+        )
 
 
 def retry_headers(error: errors.AppError, kind: Kind) -> dict[str, str]:

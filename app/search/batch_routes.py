@@ -1,13 +1,11 @@
 """GET /images/{id}/similar and POST /search/batch."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 
-from app.catalog.view import View
 from app.encoder.encoder import IndexedPicture
 from app.errors import AppError, InvalidInput
 from app.http.openapi import problems
@@ -19,7 +17,7 @@ from app.search.minus_words import understand
 from app.search.query import Query as SearchQuery
 from app.search.routes import Search
 from app.search.schemas import MAX_FOLDER_CHARS, MAX_FOLDERS, FoldDuplicates, MinRelevance, SearchResult, TextSearch
-from app.search.service import SearchService
+from app.search.service import SearchAnswer
 
 router = APIRouter(tags=["search"])
 
@@ -62,7 +60,8 @@ async def search_batch(body: BatchSearch, request: Request, search: Search, view
     seen = view()
     answers: list[BatchAnswer] = []
     for some in _in_turns(list(map(_query_or_error, body.searches)), search.batch_size):
-        answers += await asyncio.gather(*(_answer(each, request, search, seen) for each in some))
+        found = iter(await search.search_together([each for each in some if isinstance(each, SearchQuery)], seen))
+        answers += [_answer(each if isinstance(each, AppError) else next(found), request) for each in some]
     return BatchResult(answers=answers)
 
 
@@ -83,13 +82,10 @@ def _in_turns(queries: Sequence[SearchQuery | AppError], most: int) -> Iterator[
     yield some
 
 
-async def _answer(query: SearchQuery | AppError, request: Request, search: SearchService, view: View) -> BatchAnswer:
-    if isinstance(query, AppError):
-        return _failed(query)
-    try:
-        return BatchAnswer(result=SearchResult.of(await search.search(query, view), request))
-    except AppError as error:
-        return _failed(error)
+def _answer(found: SearchAnswer | AppError, request: Request) -> BatchAnswer:
+    if isinstance(found, AppError):
+        return _failed(found)
+    return BatchAnswer(result=SearchResult.of(found, request))
 
 
 def _failed(error: AppError) -> BatchAnswer:

@@ -186,7 +186,10 @@ class _Walk:
         return [Match(record, score, score, None) for record, score in self._nearest(count)]
 
     def _nearest(self, count: int) -> list[tuple[ImageRecord, float]]:
-        vector = self._composition.vector
+        vector, known = self._composition.vector, self.prepared.nearest
+        if known and (known.folders, known.depth) == (self.prepared.folders, count):
+            records = self.view.records_of([row for row, _ in known.hits])
+            return [(record, score) for record, (_, score) in zip(records, known.hits, strict=True)]
         return self.view.search(vector, count, folders=self.prepared.folders, among=self._among)
 
     def _nearness_to_bank(self, records: Sequence[ImageRecord]) -> list[float]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from app.encoder.encoder import IndexedPicture, PictureFile, Text
 from app.errors import InvalidInput
@@ -10,6 +11,15 @@ from app.search.folders import FolderChoice
 from app.search.modalities import Kind
 from app.search.query import Query, Weighted
 from app.types import Vectors
+
+
+class Nearest(NamedTuple):
+    """What was found with other queries of a batch."""
+
+    folders: tuple[str, ...]
+    depth: int
+    hits: list[tuple[int, float]]
+    """Row ids with cosines: what `View.nearest_rows` finds in these folders, `depth` at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +33,8 @@ class Prepared:
     """(D,) float32, unit length, one for each term."""
     fewer_hubs: bool = False
     """Whether pictures that are near to every text are ranked lower. All pages of a search agree on it."""
+    nearest: Nearest | None = None
+    """Known before the search."""
 
     @property
     def folders(self) -> tuple[str, ...]:

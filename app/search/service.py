@@ -6,12 +6,14 @@ model any more is in `finding.py`.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
 from app.catalog.view import View
 from app.encoder.encoder import Encoder, Text
 from app.encoder.workers import Workers
+from app.errors import AppError
 from app.http.addresses import Locator
 from app.search.cursors import Cursors
 from app.search.finding import Finder, Found
@@ -25,8 +27,11 @@ from app.search.prepared import Prepared
 from app.search.query import Query, Weighted, check_terms
 from app.search.relevance.relevance import Relevance
 from app.search.served_names import ServedNames
+from app.search.together import find_nearest, groups_of
 from app.settings import SearchSettings
 from app.types import Hit, Vectors
+
+_Result = TypeVar("_Result")
 
 SHORT_QUERY_CHARS = 100
 """Queries up to this length are searched for folder names on the event loop: it takes under 0.25 ms."""
@@ -50,6 +55,18 @@ class SearchAnswer:
     """What was searched for, as it was understood. `Hit.parts` are in this order."""
     understood: Understood | None = None
     """What was read as minus words; None where nothing was."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A query on its way to its answer."""
+
+    started: float
+    """By `time.perf_counter`."""
+    query: Query
+    prepared: Prepared | None = None
+    """None for a later page."""
+    understood: Understood | None = None
 
 
 class SearchService:
@@ -89,18 +106,55 @@ class SearchService:
         Raises FolderNotFound, InvalidInput and its kinds, ImageNotFound, NotConfigured, Overloaded, Unavailable,
         VectorStoreUnavailable, and for a cursor PagesGone.
         """
+        return await self._answer(await self._ask(query, view), view)
+
+    async def search_together(self, queries: Sequence[Query], view: View) -> list[SearchAnswer | AppError]:
+        """Each as `search` answers it, or its error. Plain vector searches of the same folders ask the index once."""
+        asked = await asyncio.gather(*(_or_error(self._ask(query, view)) for query in queries))
+        known = await self._with_nearest(asked, view)
+        return await asyncio.gather(*(self._answer_or_error(each, view) for each in known))
+
+    async def _with_nearest(self, asked: Sequence["_Asked | AppError"], view: View) -> list["_Asked | AppError"]:
+        """With the nearest pictures of what can be searched together. Where that fails, each fails by itself."""
+        prepared = {
+            place: each.prepared for place, each in enumerate(asked) if isinstance(each, _Asked) and each.prepared
+        }
+        groups = list(groups_of(prepared, view))
+        found = await asyncio.gather(
+            *(
+                _or_error(self._workers.run(find_nearest, [prepared[place] for place in group], view))
+                for group in groups
+            )
+        )
+        known = list(asked)
+        for group, each in zip(groups, found, strict=True):
+            if not isinstance(each, AppError):
+                for place, with_nearest in zip(group, each, strict=True):
+                    known[place] = replace(cast(_Asked, asked[place]), prepared=with_nearest)
+        return known
+
+    async def _ask(self, query: Query, view: View) -> "_Asked":
         started = time.perf_counter()
         if query.cursor is not None:
-            return await self._next_page(query.cursor, query.k, view, started)
+            return _Asked(started, query)
         query, understood = understand(query)
         check_terms(query.terms)
-        prepared = await self._prepare(query, view)
-        prepared, found, next_cursor = await self._workers.run(self._first_page, prepared, view, understood)
-        took_ms = round((time.perf_counter() - started) * 1000, 2)
+        return _Asked(started, query, await self._prepare(query, view), understood)
+
+    async def _answer(self, asked: "_Asked", view: View) -> SearchAnswer:
+        query, understood = asked.query, asked.understood
+        if query.cursor is not None:
+            return await self._next_page(query.cursor, query.k, view, asked.started)
+        assert asked.prepared is not None
+        prepared, found, next_cursor = await self._workers.run(self._first_page, asked.prepared, view, understood)
+        took_ms = round((time.perf_counter() - asked.started) * 1000, 2)
         return SearchAnswer(
             found.hits, prepared.choice, view.generation, took_ms, found.good_match, found.note, next_cursor,
             terms=prepared.query.terms, understood=understood,
         )  # fmt: skip
+
+    async def _answer_or_error(self, asked: "_Asked | AppError", view: View) -> SearchAnswer | AppError:
+        return asked if isinstance(asked, AppError) else await _or_error(self._answer(asked, view))
 
     def _first_page(
         self, prepared: Prepared, view: View, understood: Understood | None
@@ -162,3 +216,10 @@ class SearchService:
             path, *also = dict.fromkeys(names.resolve(folder) for folder in asked)
             return FolderChoice(path, "asked", also=tuple(also), embedded_text=query.text or None)
         return self._names.of(view).detect(query.text) if query.auto_folder and query.text else None
+
+
+async def _or_error(call: Awaitable[_Result]) -> _Result | AppError:
+    try:
+        return await call
+    except AppError as error:
+        return error

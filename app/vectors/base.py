@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from app.types import Ids, Vectors
 
 RowReader: TypeAlias = Callable[[Ids], Vectors]
 """Positions (N,) -> their vectors (N, D)."""
+
+FEW_QUERIES: Final = 16
+"""Up to this many queries in one search of FAISS have, to the last bit, the scores that each has alone. Of 20 or more,
+FAISS may multiply whole matrices, which adds up in another order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.types import Ids, Vectors
-from app.vectors.faiss.flat import Found
+from app.vectors.faiss.flat import Found, inner_products
 
 
 class HalfFloats:
@@ -73,8 +73,8 @@ class Residuals:
     def nearest(self, queries: Vectors, k: int, positions: Ids) -> Found:
         """The best k of these rows for each query (Q, D)."""
         lists, codes = self.gather(positions)
-        of_lists = queries @ self._centroids.T + (queries @ self._low[:, None])
-        scores: Vectors = of_lists[:, lists] + np.matmul(queries * self._scale, codes.astype(np.float32).T)
+        of_lists = inner_products(queries, self._centroids) + inner_products(queries, self._low[None])
+        scores: Vectors = of_lists[:, lists] + inner_products(queries * self._scale, codes.astype(np.float32))
         if k < len(positions):
             best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
         else:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.types import Ids, Vectors
-from app.vectors.base import EXACT
+from app.vectors.base import EXACT, FEW_QUERIES
 from app.vectors.rows import DECIMALS
 
 Mask: TypeAlias = NDArray[np.bool_]
@@ -63,9 +63,10 @@ class FlatIndex:
         eligible = among.count if among is not None else len(self)
         if among is not None and (eligible <= GATHER_SHARE * len(self) or eligible <= k):
             positions = np.flatnonzero(among.rows)
-            return queries @ self._rows[positions].T, np.broadcast_to(positions, (len(queries), eligible))
+            scores = inner_products(queries, self._rows[positions])
+            return scores, np.broadcast_to(positions, (len(queries), eligible))
         if eligible <= k:
-            return queries @ self._rows.T, np.broadcast_to(np.arange(eligible), (len(queries), eligible))
+            return inner_products(queries, self._rows), np.broadcast_to(np.arange(eligible), (len(queries), eligible))
         return self._scan(queries, k, eligible, among.selector if among is not None else None)
 
     def _scan(self, queries: Vectors, k: int, eligible: int, selector: faiss.IDSelector | None) -> Found:
@@ -79,6 +80,13 @@ class FlatIndex:
             if not tied or wanted == eligible:
                 return scores, positions
             wanted = min(4 * wanted, eligible)
+
+
+def inner_products(queries: Vectors, rows: Vectors) -> Vectors:
+    """(Q, N) of queries (Q, D) and rows (N, D). Of `FEW_QUERIES`, each to the last bit as alone."""
+    if not 1 < len(queries) <= FEW_QUERIES:
+        return queries @ rows.T
+    return np.concatenate([query[None] @ rows.T for query in queries])
 
 
 def vectors_of(flat: Any) -> Vectors:

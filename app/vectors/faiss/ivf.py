@@ -121,11 +121,11 @@ class IvfIndex:
         if probes is not None:
             return self._scan(queries, wanted, among, min(most, probes))
         probes = min(most, self._probes(among))
-        while True:
-            scores, positions = self._scan(queries, wanted, among, probes)
-            if probes >= most or (positions[:, wanted - 1] >= 0).all():
-                return scores, positions
+        scores, positions = self._scan(queries, wanted, among, probes)
+        while probes < most and (lacking := positions[:, wanted - 1] < 0).any():
             probes = min(most, 4 * probes)
+            scores[lacking], positions[lacking] = self._scan(queries[lacking], wanted, among, probes)
+        return scores, positions
 
     def lists_near(self, number: int, share: float) -> Mask:
         """(lists,) the `share` of all lists whose centroids are nearest to that of list `number`."""

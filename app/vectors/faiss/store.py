@@ -20,7 +20,7 @@ from app.settings import VectorSettings
 from app.types import Ids, Vectors, in_folder
 from app.vectors.base import Accuracy, RowReader
 from app.vectors.faiss.build import build_ivf, choose_shape, extend_sq8, fits
-from app.vectors.faiss.flat import FlatIndex, Mask
+from app.vectors.faiss.flat import FlatIndex, Mask, inner_products
 from app.vectors.faiss.ivf import IvfIndex
 from app.vectors.faiss.tuning import tune
 from app.vectors.rows import DECIMALS, check_rows, locate
@@ -154,7 +154,7 @@ class FaissStore:
         selected, fresh_mask = self._eligible(folders) if among is None else self._eligible_among(folders, among)
         scores, positions = self._index.search(queries, k, selected)
         if fresh_mask.any():
-            fresh_scores = queries @ self._fresh_vectors[fresh_mask].T
+            fresh_scores = inner_products(queries, self._fresh_vectors[fresh_mask])
             fresh_ids = np.broadcast_to(self._fresh.ids[fresh_mask], fresh_scores.shape)
         else:
             fresh_scores, fresh_ids = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.settings import VectorSettings
 from app.types import Ids, Vectors, in_folder
+from app.vectors.base import FEW_QUERIES
 from app.vectors.faiss.build import fits
 from app.vectors.faiss.ivf import GATHER_ROWS, IvfIndex, probes_for
 from app.vectors.faiss.store import FaissStore, Rows, Saved
@@ -143,6 +144,16 @@ def test_k_hits_come_whenever_k_are_eligible(built: FaissStore, collection: Coll
             assert all(len({row for row, _ in found}) == len(found) for found in hits)
             scores = [score for _, score in hits[0]]
             assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("folder", ["", "common", "rare"])
+def test_few_queries_find_together_to_the_last_bit_what_each_finds_alone(built: FaissStore, folder: str) -> None:
+    """Also where some of them have to look through more lists than others for so many rows."""
+    some, folders = queries()[95:111], [folder] if folder else []
+    assert len(some) == FEW_QUERIES
+    for k in (1, 10, 2500):
+        alone = [built.search(query[None], k, folders=folders)[0] for query in some]
+        assert built.search(some, k, folders=folders) == alone
 
 
 def test_a_row_is_found_by_its_own_vector(built: FaissStore, collection: Collection) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.errors import IndexCorrupt
 from app.settings import VectorSettings
 from app.types import Ids, Vectors, in_folder
-from app.vectors.base import EXACT
+from app.vectors.base import EXACT, FEW_QUERIES
 from app.vectors.faiss.store import FaissStore, Rows, Saved
 
 DIMENSION = 16
@@ -82,6 +82,20 @@ def test_search_matches_brute_force_before_and_after_a_file(tmp_path: Path, fold
     store, model = filled(200)
     assert_same(store, model, folders)
     assert_same(reloaded(store, model, tmp_path), model, folders)
+
+
+@pytest.mark.parametrize("folders", [(), ("animals",), ("food",)])
+def test_few_queries_find_together_to_the_last_bit_what_each_finds_alone(
+    tmp_path: Path, folders: tuple[str, ...]
+) -> None:
+    """In the file, and among rows that were added since: ties too."""
+    store, model = filled(3000)
+    loaded = reloaded(store, model, tmp_path)
+    loaded.add(np.arange(500), unit_rows(500, seed=7), [FOLDERS[number % len(FOLDERS)] for number in range(500)])
+    some = unit_rows(FEW_QUERIES, seed=99)
+    for k in (1, 10, 4000):
+        alone = [loaded.search(query[None], k, folders=folders)[0] for query in some]
+        assert loaded.search(some, k, folders=folders) == alone
 
 
 def test_a_folder_is_not_its_longer_namesake(tmp_path: Path) -> None:
