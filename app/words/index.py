@@ -222,10 +222,11 @@ class WordIndex:
 def _seen_rows(rows: Iterable[int], overlay: Overlay, folders: Collection[str], among: Ids | None) -> list[int]:
     """Which of some rows of the overlay may be found."""
     inside = [row for row in rows if not folders or any(in_folder(overlay.folders[row], each) for each in folders)]
-    if among is None:
+    if among is None or not inside:
         return inside
-    candidates = np.array(inside, np.int64)
-    found: list[int] = candidates[np.isin(candidates, among)].tolist()
+    rising = np.sort(np.array(inside, np.int64))
+    nearest = rising[np.minimum(np.searchsorted(rising, among), len(rising) - 1)]
+    found: list[int] = among[nearest == among].tolist()
     return found
 
 

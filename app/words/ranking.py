@@ -126,7 +126,11 @@ class _Word:
 
     def add_to(self, scores: Scores, block: int) -> None:
         """Add the word's scores in a block to `scores`, the sums of other words."""
-        parts = [each.part(*ends[block : block + 2]) for each, ends in zip(self._lists, self._ends, strict=True)]
+        parts = [
+            each.part(*ends[block : block + 2])
+            for each, ends in zip(self._lists, self._ends, strict=True)
+            if ends[block] < ends[block + 1]
+        ]
         added = [(np.subtract(part.places, self._edges[block], dtype=np.int64), part.scores) for part in parts]
         (places, values), *others = added
         befores = [scores[other] for other, _ in others]

@@ -170,9 +170,11 @@ def changed_by_turns(index: WordIndex) -> tuple[WordIndex, dict[int, Document]]:
 def test_changes_answer_as_a_file_with_them_would(query: str) -> None:
     changed, pictures = changed_by_turns(INDEX)
     rebuilt = index_of(pictures)
-    for folders in ([], ["a"], ["c", "b/c"]):
+    wanted = np.array([*list(pictures)[::3], *list(PICTURES)[:9], 7], np.int64)
+    for folders, among in (([], None), (["a"], None), (["c", "b/c"], wanted), ([], wanted), ([], wanted[:0])):
         found, told = (
-            each.search(query, 1000, folders=folders, also=list(pictures)[:9]) for each in (changed, rebuilt)
+            each.search(query, 1000, folders=folders, among=among, also=list(pictures)[:9])
+            for each in (changed, rebuilt)
         )
         assert rows_of(sorted(found.hits)) == rows_of(sorted(told.hits))
         assert found.named == told.named
