@@ -59,7 +59,7 @@ def examine_hubs(
         captions = _captions(view)
         if len(captions) < LEAST_CAPTIONS:
             return run.parts.catalog.keep_examination(after, None)
-        run.progress.phase("examining", len(captions))
+        run.progress.phase("checking the ranking", len(captions))
         vectors = _embedded([text for _, text in captions], run, clock)
         if vectors is None:
             return after
@@ -108,7 +108,8 @@ def _embedded(texts: Sequence[str], run: Run, clock: Callable[[], float]) -> Vec
 
 
 def _tell(found: Examination) -> None:
-    log.info(
+    log.log(
+        logging.INFO if found.gains else logging.DEBUG,
         "%d captions looked for their pictures: R@1 %.3f and R@10 %.3f by cosine, %.3f and %.3f with fewer hubs. "
         "Searches of texts rank %s.",
         found.captions, *found.plain, *found.corrected, "with fewer hubs" if found.gains else "by cosine",

@@ -191,6 +191,13 @@ class View:
         inside = () if "" in searched else searched
         return self._snapshot.words.search(text, k, folders=inside, among=among, also=also)
 
+    def rows_having(self, text: str, *, folders: Collection[str] = (), among: Ids | None = None) -> Ids:
+        """All pictures with the words between quotation marks (`WordIndex.having`). The rest as in `search_words`."""
+        searched = self._visible_part_of(folders or EVERYWHERE)
+        if not searched:
+            return np.empty(0, np.int64)
+        return self._snapshot.words.having(text, folders=() if "" in searched else searched, among=among)
+
     def nearest_rows(
         self, vectors: Vectors, k: int, *, folders: Collection[str] = (), among: Ids | None = None
     ) -> list[list[tuple[int, float]]]:

@@ -262,10 +262,8 @@ class _Walk:
             columns = self.view.columns
             rows = columns.rows[replace(self.query.filters, folders=self.prepared.folders).mask(columns)]
         if self.query.caption:
-            hits = self.view.search_words(
-                required(self.query.caption), len(self.view), folders=self.prepared.folders, among=rows
-            ).hits
-            rows = np.array([row for row, _ in hits], np.int64)
+            caption = required(self.query.caption)
+            rows = self.view.rows_having(caption, folders=self.prepared.folders, among=rows)
         return rows
 
     # What is said of them

@@ -111,8 +111,7 @@ def _lack(text: str, view: View, found: Sequence[Match]) -> list[bool]:
     """Whether each picture lacks one of the words of a text that is taken away."""
     rows = [row_id(match.record.image_id) for match in found]
     try:
-        having = view.search_words(required(text), len(rows), among=np.array(rows, np.int64)).hits
+        gone = set(view.rows_having(required(text), among=np.array(rows, np.int64)).tolist())
     except IndexNotReady:  # of which the answer's note tells
         return [True] * len(rows)
-    gone = {row for row, _ in having}
     return [row not in gone for row in rows]

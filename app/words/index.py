@@ -22,9 +22,9 @@ from app.words.base import WordBase
 from app.words.expansion import Standing, expand
 from app.words.file import Places, WordFile
 from app.words.overlay import NONE, Overlay
-from app.words.query import parse
+from app.words.query import WordQuery, parse
 from app.words.ranking import Best, FileScores, Mask
-from app.words.scoring import fraction, score_overlay, seek
+from app.words.scoring import Sought, fraction, score_overlay, seek
 
 MOST_NAMED: Final = 1000
 """A name that more pictures share, such as `IMG` with a number, names none of them."""
@@ -113,9 +113,7 @@ class WordIndex:
         query = parse(text)
         if not query:
             return NOTHING
-        file, overlay = self._base.get(), self._overlay
-        count = int(np.count_nonzero(self._kept)) + len(overlay)
-        sought = seek(query, count, lambda word: self._expand(word, file, overlay))
+        file, overlay, sought = self._seek(query)
         in_file = FileScores(file, sought)
         seen = in_file.narrow(self._seen(folders, among))
         in_overlay = score_overlay(overlay, sought)
@@ -124,6 +122,22 @@ class WordIndex:
         named = frozenset([*self._listing.ids[called].tolist(), *called_rows])
         found = [Best(called, in_file.of(called)), in_file.best(seen, k)]
         return WordHits(self._ranked(found, added, named)[:k], named, self._scores_of(also, in_file, in_overlay))
+
+    def having(self, text: str, *, folders: Collection[str] = (), among: Ids | None = None) -> Ids:
+        """The rows of all pictures with the words that stand between quotation marks. The rest as in `search`."""
+        query = parse(text)
+        if not query:
+            return np.empty(0, np.int64)
+        file, overlay, sought = self._seek(query)
+        seen = FileScores(file, sought).narrow(self._seen(folders, among))
+        added = _seen_rows(score_overlay(overlay, sought), overlay, folders, among)
+        return np.concatenate([self._listing.ids[np.flatnonzero(seen)], np.array(added, np.int64)])
+
+    def _seek(self, query: WordQuery) -> tuple[WordFile, Overlay, list[Sought]]:
+        """Where the words are looked for, and what stands for them there."""
+        file, overlay = self._base.get(), self._overlay
+        count = int(np.count_nonzero(self._kept)) + len(overlay)
+        return file, overlay, seek(query, count, lambda word: self._expand(word, file, overlay))
 
     def _ranked(
         self, found: Sequence[Best], added: Mapping[int, int], named: Collection[int]

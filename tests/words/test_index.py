@@ -134,6 +134,15 @@ def test_required_words_leave_out_what_lacks_them() -> None:
     assert INDEX.search('dog "unknownword"', 5).hits == []
 
 
+@pytest.mark.parametrize("query", ['"dog"', '"red dog"', '"dog" "beach"', '"unknownword"', "", '"zebra"'])
+def test_all_pictures_with_required_words_are_those_that_a_search_finds(query: str) -> None:
+    wanted = np.array(sorted(PICTURES)[::3], np.int64)
+    for index in (INDEX, changed_by_turns(INDEX)[0]):
+        for folders, among in (([], None), (["a"], None), (["c", "b/c"], wanted), ([], wanted[:0])):
+            found = index.having(query, folders=folders, among=among).tolist()
+            assert sorted(found) == sorted(rows_of(index.search(query, 1000, folders=folders, among=among).hits))
+
+
 def test_the_score_is_the_share_of_what_the_query_could_reach() -> None:
     """By hand: one picture of two has the word, once, in a name of one term."""
     index = index_of({1: "dog.jpg", 2: "cat.jpg"})

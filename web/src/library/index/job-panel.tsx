@@ -68,6 +68,7 @@ function Running({ job: { progress } }: { job: JobInfo }) {
     indexing: t`Reading and embedding pictures`,
     captioning: t`Describing pictures`,
     publishing: t`Publishing the index`,
+    "checking the ranking": t`Checking how well captions find their pictures`,
     folding: t`Tidying up the index`,
   };
   const { phase = "", done = null, total = null } = progress ?? {};
