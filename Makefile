@@ -36,7 +36,10 @@ models: $(VENV)/.models
 MODELS = if [ -e $(VENV)/.models ] || $(BIN)/python -m scripts.needs_models; then $(MAKE) --no-print-directory models; fi
 
 # Tests start hundreds of Python processes. Each of them would compile all that it imports, were that not kept.
+# The workers keep all cores busy: threads of one matrix product would only wait for each other.
 test: export PYTHONDONTWRITEBYTECODE =
+test: export OMP_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/.dev .venv-milvus/.ready
 	@$(BIN)/python -m pytest $(PYTEST)
 
