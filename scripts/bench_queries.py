@@ -3,12 +3,14 @@
     python -m scripts.bench_queries
     python -m scripts.bench_queries pairs
     python -m scripts.bench_queries tuning
+    python -m scripts.bench_queries away
 
 The names of the samples say what they show: `animals/dog-in-snow.jpg`. A result is right if its name has all the wanted
 words and none of the unwanted ones. Of the first 5 results (or as many as can be right), the share that is right is
 counted. Before, a text was searched as it is written, and the vectors of a text and a picture were added up as they
 are. `pairs` asks for every sample whose thing is on another sample too, by that sample and its own background: "this
-thing, but in snow". `tuning` shows other queries: the weight of minus words was chosen on those.
+thing, but in snow". `tuning` shows other queries, and `away` asks for each such thing with its background taken away
+(`dog -"in the snow"`): the weight of minus words was chosen on both.
 """
 
 import asyncio
@@ -37,8 +39,11 @@ from indexer.run import run_index
 from scripts.bench.machine import machine
 
 FIRST: Final = 5
-WEIGHTS: Final = (-0.25, -0.5, -1.0, -2.0)
-"""Of minus words, which `tuning` compares."""
+WEIGHTS: Final = (-0.01, -0.25, -0.3, -0.35, -0.4, -0.5, -1.0)
+"""Of minus words, which `tuning` and `away` compare."""
+
+AWAY: Final = 3
+"""Results among which nothing should be that was taken away."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,25 @@ class Library:
             if place[1] == other[1] and place[2] != other[2]
         ]
 
+    def away(self) -> list[tuple[str, set[str], set[str]]]:
+        """Queries that take a background away, each with the samples of the thing on others, and on this one."""
+        places = {key: match for key in self._keys if (match := _PLACED.fullmatch(Path(key).stem))}
+        cases: dict[str, tuple[str, set[str], set[str]]] = {}
+        for place in places.values():
+            same = {key for key, other in places.items() if other[1] == place[1] and other[2] == place[2]}
+            right = {key for key, other in places.items() if other[1] == place[1] and other[2] != place[2]}
+            background = re.sub("^(in|on) (snow|grass)$", r"\1 the \2", place[2].replace("-", " "))
+            text = f'{place[1].replace("-", " ")} -"{background}"'
+            if right:
+                cases[text] = text, right, same
+        return list(cases.values())
+
+    async def found_away(self, text: str, right: set[str], gone: set[str]) -> tuple[float, float]:
+        """Whether a right one is the first, and whether one that was taken away is among the first `AWAY`."""
+        answer = await self._search.search(Query.of(Text(text), k=AWAY, minus_words=True), self._view)
+        found = [hit.record.object_key for hit in answer.hits]
+        return float(found[:1] != [] and found[0] in right), float(bool(gone & set(found)))
+
     async def _share(self, case: Case, query: Query) -> float:
         answer = await self._search.search(replace(query, k=FIRST + 1), self._view)
         if case.target:
@@ -159,11 +183,12 @@ class Part(StrEnum):
     REPORTED = "reported"
     PAIRS = "pairs"
     TUNING = "tuning"
+    AWAY = "away"
 
 
 def main(part: Annotated[Part, typer.Argument(help="which queries")] = Part.REPORTED) -> None:
     """Print a table in Markdown."""
-    made = {Part.REPORTED: _report, Part.PAIRS: _pairs, Part.TUNING: _weights}[part]
+    made = {Part.REPORTED: _report, Part.PAIRS: _pairs, Part.TUNING: _weights, Part.AWAY: _away}[part]
     with tempfile.TemporaryDirectory() as workplace:
         settings = Settings(
             storage=StorageSettings(url=str(Path("samples").resolve())),
@@ -224,6 +249,20 @@ async def _weights(parts: bootstrap.Parts) -> str:
                 f"| {weight} | {minus[0]:.0%} | {minus[1]:.0%} | | {both[0]:.0%} | {both[1]:.0%} | {both[2]:.0%} |"
             )
     return "\n".join(lines)
+
+
+async def _away(parts: bootstrap.Parts) -> str:
+    """For each weight: every other query apart, since the weight was chosen on one half."""
+    lines = ["| weight | right first | taken away, but among the first 3 | the other half | |", "|---|---|---|---|---|"]
+    async with bootstrap.running(parts, warm_up=True) as state:
+        library = await _library(state)
+        cases = library.away()
+        for weight in WEIGHTS:
+            minus_words.MINUS_WEIGHT = weight  # type: ignore[misc]
+            found = np.array([await library.found_away(*case) for case in cases])
+            halves = (*found[::2].mean(axis=0), *found[1::2].mean(axis=0))
+            lines.append(f"| {weight} | " + " | ".join(f"{share:.0%}" for share in halves) + " |")
+    return "\n".join([f"{len(cases)} queries", *lines])
 
 
 async def _means(library: Library, cases: Sequence[Case]) -> list[float]:

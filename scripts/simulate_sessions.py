@@ -114,7 +114,7 @@ class Served:
         return [walk(user, _Session(self.portal, sessions, self.view)) for user in users]
 
     async def find(self, asked: Asked, view: View) -> Found:
-        terms = tuple(Weighted(term, weight) for term, weight in asked.terms)
+        terms = tuple(Weighted(term, weight, term in asked.left_out) for term, weight in asked.terms)
         answer = await self.search.search(Query(terms, asked.k, folders=asked.folders), view)
         return Found(answer.hits, answer.generation, answer.took_ms, answer.good_match, answer.note)
 

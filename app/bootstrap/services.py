@@ -308,7 +308,8 @@ class Services:
         )
 
     async def _find(self, asked: Asked, view: View) -> Found:
-        terms = tuple(Weighted(term, weight) for term, weight in asked.terms)
+        left_out = asked.left_out if self._relevance.is_ready else ()
+        terms = tuple(Weighted(term, weight, term in left_out) for term, weight in asked.terms)
         answer = await self._search.search(Query(terms, asked.k, folders=asked.folders), view)
         return Found(answer.hits, answer.generation, answer.took_ms, answer.good_match, answer.note)
 

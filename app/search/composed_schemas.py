@@ -135,7 +135,7 @@ class ComposedSearch(Continued):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"terms": [{"text": "a beach"}, {"text": "people", "weight": -1}], "k": 3},
+                {"terms": [{"text": "a beach"}, {"text": "people", "weight": -0.3}], "k": 3},
                 {
                     "terms": [{"image_id": "9f2c4b1d00aa37e5"}, {"text": "at night", "weight": 0.5}],
                     "combine": "all",

@@ -20,9 +20,9 @@ from typing import Final
 from app.encoder.encoder import Text
 from app.search.query import Query, Weighted
 
-MINUS_WEIGHT: Final = -0.5
-"""Of a term that is read from words, chosen on 10 queries (`scripts.bench_queries tuning`): with -1, what is left of
-the query weighs too little."""
+MINUS_WEIGHT: Final = -0.3
+"""Of a term that is read from words, chosen with `scripts.bench_queries` (docs/queries.md). From -0.5 on, pictures that
+are far from it come before those that are looked for."""
 
 _QUOTES = r"\"“”„«»"
 _HYPHENED = re.compile(rf"(?<!\S)[-−–](?:[{_QUOTES}]([^{_QUOTES}]+)[{_QUOTES}]|([^\W\d_][^\s,;()]*))")
@@ -84,8 +84,11 @@ class Understood:
     """What is taken away."""
 
 
-def understand(query: Query) -> tuple[Query, Understood | None]:
-    """The query with its minus words as terms of their own, where they are to be read and it looks for one text."""
+def understand(query: Query, *, exclude: bool = False) -> tuple[Query, Understood | None]:
+    """The query with its minus words as terms of their own, where they are to be read and it looks for one text.
+
+    `exclude` as `Weighted.exclude`: it needs relevance.
+    """
     texts = [each for each in query.terms if isinstance(each.term, Text) and not each.is_minus]
     if not query.minus_words or len(texts) != 1:
         return query, None
@@ -95,7 +98,7 @@ def understand(query: Query) -> tuple[Query, Understood | None]:
     if read is None:
         return query, None
     left = asked._replace(term=Text(read.text))
-    minus = (Weighted(Text(phrase), MINUS_WEIGHT) for phrase in read.minus)
+    minus = (Weighted(Text(phrase), MINUS_WEIGHT, exclude) for phrase in read.minus)
     return replace(query, terms=(*(left if each is asked else each for each in query.terms), *minus)), read
 
 

@@ -137,7 +137,7 @@ class SearchService:
         started = time.perf_counter()
         if query.cursor is not None:
             return _Asked(started, query)
-        query, understood = understand(query)
+        query, understood = understand(query, exclude=self._relevance.is_ready and query.mode != "words")
         check_terms(query.terms)
         return _Asked(started, query, await self._prepare(query, view), understood)
 

@@ -56,7 +56,7 @@ class Answering:
         """As `answer`, for words that were rewritten before."""
         composed = await self._workers.run(partial(compose, wish, rewritten, uploads, view, self._weights))
         rejected = set(wish.rejected)
-        asked = Asked(composed.terms, wish.k + len(rejected), wish.folders)
+        asked = Asked(composed.terms, wish.k + len(rejected), wish.folders, composed.left_out)
         found: Found = await self._find(asked, view)
         hits = [hit for hit in found.hits if hit.record.image_id not in rejected][: wish.k]
         notes = " ".join(filter(None, (note, composed.note, found.note)))

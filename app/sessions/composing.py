@@ -17,6 +17,7 @@ import numpy as np
 
 from app.catalog.view import View
 from app.encoder.encoder import IndexedPicture, RawVector, Term, Text
+from app.sessions.feedback import MINUS
 from app.sessions.session import SignedText, Wish
 from app.types import Vectors, row_id
 
@@ -59,6 +60,8 @@ class Composed:
 
     shown: tuple[QueryTerm, ...]
     terms: tuple[tuple[Term, float], ...]
+    left_out: tuple[Term, ...]
+    """As in `Asked`."""
     note: str | None = None
 
 
@@ -104,7 +107,9 @@ def compose(
         parts += described[: MAX_TERMS - len(parts)]
     gone = len(wish.picked) + len(wish.rejected) - len(picked) - len(rejected)
     note = f"{gone} of the judged pictures are not in the library any more and do not count." if gone else None
-    return Composed(tuple(each for each, _ in parts), tuple((term, each.weight) for each, term in parts), note)
+    left_out = tuple(term for each, term in parts if each.role == "feedback" and each.weight == MINUS)
+    terms = tuple((term, each.weight) for each, term in parts)
+    return Composed(tuple(each for each, _ in parts), terms, left_out, note)
 
 
 def _words(wish: Wish, rewritten: str | None) -> list[QueryTerm]:

@@ -18,11 +18,11 @@ PLUS: Final = 1.0
 FOCUS: Final = 2.0
 """After "focus on" and "only": they count as much as two."""
 
-LESS: Final = -0.5
+LESS: Final = -0.15
 """After "less" and "fewer"."""
 
-MINUS: Final = -1.0
-"""After "without", "no" and "not"."""
+MINUS: Final = -0.3
+"""After "without", "no" and "not": as minus words count in a query. Pictures that fit these words are left out, too."""
 
 _WITHOUT: Final = "without|with no|ohne|sans|sin|except(?: for)?|außer|ausser|sauf|excepto|salvo"
 """Words that take away what follows, also in the middle of a sentence."""

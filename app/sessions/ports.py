@@ -17,6 +17,8 @@ class Asked:
     k: int
     folders: tuple[str, ...] = ()
     """Search only in and below these; none: everywhere."""
+    left_out: tuple[Term, ...] = ()
+    """Of the terms. Pictures that are relevant to one of these are not shown, where relevance is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,14 @@ not turn a test red. Queries in four languages; colours, counts, places and syno
 """
 
 import io
+from functools import partial
 
 import httpx2
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from app.cli.demo import SAMPLES
+from tests.support.service import wait_until
 
 TEXTS = {
     "a yellow car in the snow": "vehicles/yellow-car-in-snow.jpg",
@@ -63,6 +65,14 @@ PICTURES = [
 ]
 
 
+AWAY = {
+    'a dog -"in the snow"': ("animals/dog-on-grass.jpg", "animals/dog-in-snow.jpg"),
+    "a cat not on the grass": ("animals/cat-at-night.jpg", "animals/cat-on-grass.jpg"),
+    "a church not in the snow": ("buildings/church-on-grass.jpg", "buildings/church-in-snow.jpg"),
+}
+"""Queries with the first picture, and one that is not shown."""
+
+
 def top(answer: httpx2.Response) -> str:
     assert answer.status_code == 200, answer.text
     return answer.json()["results"][0]["object_key"]
@@ -108,6 +118,30 @@ def test_a_near_duplicate_comes_right_behind(demo_service: httpx2.Client) -> Non
     data = (SAMPLES / "animals" / "cat-on-grass.jpg").read_bytes()
     results = demo_service.post("/api/v1/search/image", files={"file": data}).json()["results"]
     assert [hit["object_key"] for hit in results[:2]] == ["animals/cat-on-grass.jpg", "animals/cat-on-grass-copy.jpg"]
+
+
+@pytest.fixture
+def judging_service(demo_service: httpx2.Client) -> httpx2.Client:
+    """Relevance is known: not in the first moments of a service."""
+    ask = partial(demo_service.post, "/api/v1/search/text", json={"query": "a dog", "k": 1})
+    wait_until(lambda: ask().json()["good_match"] is not None, 60)
+    return demo_service
+
+
+@pytest.mark.parametrize(("query", "keys"), AWAY.items())
+def test_what_is_taken_away_is_not_shown(judging_service: httpx2.Client, query: str, keys: tuple[str, str]) -> None:
+    first, gone = keys
+    answer = judging_service.post("/api/v1/search/text", json={"query": query, "k": 10})
+    assert top(answer) == first
+    assert gone not in [hit["object_key"] for hit in answer.json()["results"]]
+
+
+def test_feedback_takes_away_too(judging_service: httpx2.Client) -> None:
+    session = f"/api/v1/sessions/{judging_service.post('/api/v1/sessions', json={}).json()['session_id']}"
+    assert top(judging_service.post(f"{session}/search", json={"query": "a dog"})) == "animals/dog-in-snow.jpg"
+    refined = judging_service.post(f"{session}/refine", json={"feedback": "not in the snow"})
+    assert top(refined) == "animals/dog-on-grass.jpg"
+    assert "animals/dog-in-snow.jpg" not in [hit["object_key"] for hit in refined.json()["results"]]
 
 
 def test_the_service_says_that_this_is_a_demo_model(demo_service: httpx2.Client) -> None:

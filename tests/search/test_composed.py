@@ -13,6 +13,7 @@ from app.bootstrap import Parts
 from app.catalog.changes import Changes
 from app.models import bank
 from app.search.composed_schemas import MAX_DIMENSION
+from app.search.minus_words import MINUS_WEIGHT
 from app.settings import FetchSettings, ImageSettings, ModelSettings, SearchSettings
 from app.types import ImageRecord, Vectors, image_id_of
 from tests.search.test_algebra import documented
@@ -235,7 +236,9 @@ def test_minus_words_of_a_text(client: httpx2.Client) -> None:
 
     answer = typed("dog -cat", auto_folder=False)
     assert answer["understood"] == {"text": "dog", "minus": ["cat"]}
-    assert keys_of(answer) == keys_of(ask(client, {"text": "dog"}, {"text": "cat", "weight": -0.5}))
+    assert keys_of(answer) == keys_of(
+        ask(client, {"text": "dog"}, {"text": "cat", "weight": MINUS_WEIGHT, "exclude": True})
+    )
     as_written = typed("dog -cat", minus_words=False)
     assert as_written["understood"] is None
     assert keys_of(as_written) == keys_of(ask(client, {"text": "dog -cat"}))

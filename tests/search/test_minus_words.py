@@ -3,7 +3,7 @@
 import pytest
 
 from app.encoder.encoder import IndexedPicture, Text
-from app.search.minus_words import Understood, read_minus_words, understand
+from app.search.minus_words import MINUS_WEIGHT, Understood, read_minus_words, understand
 from app.search.query import Query, Weighted
 
 READ = {
@@ -64,15 +64,21 @@ def test_what_has_no_minus_words_stays_as_it_is(text: str) -> None:
 
 def test_a_query_gets_its_minus_words_as_terms() -> None:
     query, read = understand(Query.of(Text("beach -people"), minus_words=True))
-    assert query.terms == (Weighted(Text("beach")), Weighted(Text("people"), -0.5))
+    assert query.terms == (Weighted(Text("beach")), Weighted(Text("people"), MINUS_WEIGHT))
     assert query.text == "beach"
     assert read == Understood("beach", ("people",))
+
+
+def test_what_fits_them_is_left_out_where_relevance_is_known() -> None:
+    query, _ = understand(Query.of(Text("beach -people"), minus_words=True), exclude=True)
+    assert query.terms[1] == Weighted(Text("people"), MINUS_WEIGHT, exclude=True)
+    assert not query.terms[0].exclude
 
 
 def test_a_text_beside_pictures_and_minus_terms_is_read() -> None:
     picture, water = Weighted(IndexedPicture("1")), Weighted(Text("water"), -1)
     query, read = understand(Query((picture, Weighted(Text("beach -people"), 2), water), minus_words=True))
-    assert query.terms == (picture, Weighted(Text("beach"), 2), water, Weighted(Text("people"), -0.5))
+    assert query.terms == (picture, Weighted(Text("beach"), 2), water, Weighted(Text("people"), MINUS_WEIGHT))
     assert read == Understood("beach", ("people",))
 
 

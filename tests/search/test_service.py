@@ -10,7 +10,7 @@ from app.bootstrap import Parts, running
 from app.catalog.view import View
 from app.encoder.encoder import IndexedPicture, PictureFile, RawVector, Text
 from app.errors import FolderNotFound, InvalidInput
-from app.search.minus_words import Understood
+from app.search.minus_words import MINUS_WEIGHT, Understood
 from app.search.query import Query, Weighted
 from app.search.service import SearchAnswer
 from app.types import image_id_of
@@ -82,7 +82,7 @@ def test_minus_words_are_read_before_the_folder(parts: Parts) -> None:
     assert (answer.folder.path, answer.folder.embedded_text) == ("nature", "sunset")
     assert answer.understood == Understood("sunset in nature", ("people",))
     assert [each.term for each in answer.terms] == [Text("sunset"), Text("people")]
-    by_hand = Query((Weighted(Text("sunset")), Weighted(Text("people"), -0.5)), k=100, folders=("nature",))
+    by_hand = Query((Weighted(Text("sunset")), Weighted(Text("people"), MINUS_WEIGHT)), k=100, folders=("nature",))
     assert answer.hits == search(parts, by_hand).hits
 
 

@@ -7,13 +7,19 @@ import pytest
 
 from app.catalog.view import View
 from app.encoder.encoder import IndexedPicture, RawVector, Text
+from app.search.minus_words import MINUS_WEIGHT
 from app.sessions.composing import WEIGHTS, Sent, Weights, compose
+from app.sessions.feedback import LESS, MINUS
 from app.sessions.session import SignedText, Wish
 from app.types import image_id_of
 from tests.support.service import KEYS, make_parts
 
 IDS = [image_id_of(key) for key in KEYS]
-WISH = Wish("a cat", feedback=(SignedText("snow", 1.0), SignedText("trees", -1.0)), sentences=("more snow, no trees",))
+WISH = Wish(
+    "a cat",
+    feedback=(SignedText("snow", 1.0), SignedText("trees", MINUS), SignedText("dark", LESS)),
+    sentences=("more snow, no trees, less dark",),
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +33,24 @@ def test_words_have_their_weights(view: View) -> None:
     assert compose(WISH, None, {}, view).terms == (
         (Text("a cat"), 1.0),
         (Text("snow"), 1.0),
-        (Text("trees"), -1.0),
+        (Text("trees"), MINUS),
+        (Text("dark"), LESS),
     )
 
 
 def test_a_rewritten_query_stands_for_all_words_that_are_looked_for(view: View) -> None:
     composed = compose(WISH, "a cat in the snow", {}, view)
-    assert composed.terms == ((Text("a cat in the snow"), 1.0), (Text("trees"), -1.0))
-    assert [term.role for term in composed.shown] == ["query", "feedback"]
+    assert composed.terms == ((Text("a cat in the snow"), 1.0), (Text("trees"), MINUS), (Text("dark"), LESS))
+    assert [term.role for term in composed.shown] == ["query", "feedback", "feedback"]
+
+
+def test_only_what_fits_words_that_are_taken_away_is_left_out(view: View) -> None:
+    wish = replace(WISH, rejected=tuple(IDS[2:5]))
+    assert compose(wish, None, {}, view).left_out == (Text("trees"),)
+
+
+def test_words_count_as_the_minus_words_of_a_query() -> None:
+    assert MINUS == MINUS_WEIGHT
 
 
 def test_judged_pictures_are_the_means_of_rocchio(view: View) -> None:
@@ -44,7 +60,7 @@ def test_judged_pictures_are_the_means_of_rocchio(view: View) -> None:
     for term, ids in ((picked, IDS[:2]), (rejected, IDS[2:5])):
         assert isinstance(term, RawVector)
         np.testing.assert_allclose(term.vector, np.mean([view.vector(each) for each in ids], axis=0), atol=1e-6)
-    assert [len(term.image_ids) for term in compose(wish, None, {}, view).shown] == [0, 0, 0, 2, 3]
+    assert [len(term.image_ids) for term in compose(wish, None, {}, view).shown] == [0, 0, 0, 0, 2, 3]
     assert compose(wish, None, {}, view, Weights(1, 0)).shown[-1].role == "picked"
 
 

@@ -1616,7 +1616,7 @@ export interface components {
          *         },
          *         {
          *           "text": "people",
-         *           "weight": -1
+         *           "weight": -0.3
          *         }
          *       ]
          *     }

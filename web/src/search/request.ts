@@ -16,8 +16,11 @@ export class UploadGone extends Error {
   }
 }
 
+/** What a term of weight -1 counts: more would find what is far from it, not what is looked for. As the service reads `-word`. */
+const MINUS = 0.3;
+
 async function bodyTerm({ kind, value, weight, exclude = false }: Term): Promise<BodyTerm> {
-  const rest = exclude ? { weight: 1, exclude } : { weight };
+  const rest = { weight: weight < 0 ? MINUS * weight : weight, ...(exclude && { exclude }) };
   if (kind === "text") return { text: value, ...rest };
   if (kind === "picture") return { image_id: value, ...rest };
   if (kind === "url") return { url: value, ...rest };
