@@ -36,13 +36,18 @@ def export_model(model: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> No
     model.config.dtype = torch.float32
     model.config.architectures = ["CLIPModel"]
     model.config.save_pretrained(folder)
+    write_weights(model, folder)
+    tokenizer.save_pretrained(folder)
+    _drop_traces(folder / "tokenizer_config.json")
+    (folder / "preprocessor_config.json").write_text(json.dumps(_PREPROCESSOR, indent=2) + "\n")
+
+
+def write_weights(model: CLIPModel, folder: Path) -> None:
+    """Write the weights alone."""
     kept = {name: value.half().contiguous() for name, value in model.state_dict().items() if "position_ids" not in name}
     weights = folder / "model.safetensors"
     save_file(kept, weights, metadata={"format": "pt"})
     weights.chmod(0o644)  # only its owner could read it, but a service runs as another user
-    tokenizer.save_pretrained(folder)
-    _drop_traces(folder / "tokenizer_config.json")
-    (folder / "preprocessor_config.json").write_text(json.dumps(_PREPROCESSOR, indent=2) + "\n")
 
 
 def _drop_traces(config: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from scripts.train_demo_clip.bare_places import ALONE, UNSEEN
 from scripts.train_demo_clip.encoder import Encoder
 from scripts.train_demo_clip.exams import Line
 from scripts.train_demo_clip.layout import Item
@@ -125,7 +126,7 @@ def _shows(wanted: str, shown: Shown) -> bool:
 
 
 def examine_samples(samples: Samples, vocabulary: Vocabulary) -> list[Line]:
-    """(g) bare names, (h) first queries, (i) the cosine of first hits, on and off topic."""
+    """(g) bare names, (h) first queries, (i) the cosine of first hits, on and off topic, (j) places by themselves."""
     lines = []
     for language in LANGUAGES:
         answers = answer_names(samples, vocabulary, language)
@@ -136,7 +137,18 @@ def examine_samples(samples: Samples, vocabulary: Vocabulary) -> list[Line]:
     for name, answers in (("first", first), ("off-topic", off)):
         score = float(np.median([answer.score for answer in answers]))
         lines.append(Line(f"(i) {len(answers)} {name} queries -> samples", "median cosine at 1", score))
+    for name, places in (("taught", ALONE), ("not taught", UNSEEN)):
+        words = [(place, word) for place, listed in places.items() for word in listed.split("|")]
+        share = float(np.mean([_share_on(samples, place, word) for place, word in words]))
+        lines.append(Line(f"(j) {len(words)} words for places, {name} -> samples", "among the first 5", share))
     return lines
+
+
+def _share_on(samples: Samples, place: str, word: str) -> float:
+    """Of the first five pictures for a word, the share on that background."""
+    (vector,) = samples.encoder.encode_texts([word])
+    first = np.argsort(-(samples.rows @ vector))[:5]
+    return float(np.mean([samples.shown[number].background.startswith(place) for number in first]))
 
 
 def _share(answers: Sequence[Answer]) -> float:

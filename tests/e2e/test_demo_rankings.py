@@ -6,6 +6,7 @@ not turn a test red. Queries in four languages; colours, counts, places and syno
 
 import io
 from functools import partial
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -65,7 +66,18 @@ PICTURES = [
 ]
 
 
+PLACES = {
+    "snow": "in-snow",
+    "sunset": "at-sunset",
+    "night": "at-night",
+    "beach": "on-sand",
+    "Wiese": "on-grass",
+    "mer": "on-the-sea",
+}
+"""Words for places by themselves, with what the names of pictures there end in."""
+
 AWAY = {
+    "a dog without snow": ("animals/dog-on-grass.jpg", "animals/dog-in-snow.jpg"),
     'a dog -"in the snow"': ("animals/dog-on-grass.jpg", "animals/dog-in-snow.jpg"),
     "a cat not on the grass": ("animals/cat-at-night.jpg", "animals/cat-on-grass.jpg"),
     "a church not in the snow": ("buildings/church-on-grass.jpg", "buildings/church-in-snow.jpg"),
@@ -93,6 +105,12 @@ def altered(key: str) -> bytes:
 @pytest.mark.parametrize(("query", "key"), TEXTS.items())
 def test_a_description_finds_its_picture(demo_service: httpx2.Client, query: str, key: str) -> None:
     assert top(demo_service.post("/api/v1/search/text", json={"query": query})) == key
+
+
+@pytest.mark.parametrize(("word", "ending"), PLACES.items())
+def test_a_place_is_found_by_its_name_alone(demo_service: httpx2.Client, word: str, ending: str) -> None:
+    answer = demo_service.post("/api/v1/search/text", json={"query": word, "auto_folder": False}).json()
+    assert [Path(hit["object_key"]).stem.endswith(ending) for hit in answer["results"]] == [True] * 5
 
 
 @pytest.mark.parametrize(("asked", "key"), IN_FOLDERS.items())
