@@ -282,7 +282,7 @@ def test_an_async_client_that_goes_away_cancels_its_job(
 
     async def leave() -> None:
         async with AsyncOpenAI(base_url=f"{drawing.base_url}/v1", api_key="none") as ai:
-            asks = asyncio.create_task(ai.images.generate(prompt="left waits departure"))
+            asks = asyncio.create_task(ai.images.generate(prompt="left waits departure dawdles", n=4))
             await until(lambda: any(line.endswith("step 2") for line in studio.lines() if line.startswith("left")))
             asks.cancel()
             await asyncio.wait([asks])
@@ -292,7 +292,7 @@ def test_an_async_client_that_goes_away_cancels_its_job(
     studio.open("departure")
     assert artist.images.generate(prompt="next").data
     steps = [line for line in studio.lines() if line.startswith("left")]
-    assert [line.rpartition(" ")[2] for line in steps] == ["1", "2"]
+    assert 2 <= len(steps) < 4 * 3  # of each picture; the worker hears of it between two steps
 
 
 @pytest.mark.parametrize(
