@@ -4,13 +4,15 @@
     python -m scripts.bench_queries pairs
     python -m scripts.bench_queries tuning
     python -m scripts.bench_queries away
+    python -m scripts.bench_queries more
 
 The names of the samples say what they show: `animals/dog-in-snow.jpg`. A result is right if its name has all the wanted
 words and none of the unwanted ones. Of the first 5 results (or as many as can be right), the share that is right is
 counted. Before, a text was searched as it is written, and the vectors of a text and a picture were added up as they
 are. `pairs` asks for every sample whose thing is on another sample too, by that sample and its own background: "this
 thing, but in snow". `tuning` shows other queries, and `away` asks for each such thing with its background taken away
-(`dog -"in the snow"`): the weight of minus words was chosen on both.
+(`dog -"in the snow"`): the weight of minus words was chosen on both. `more` asks for each thing and then each
+background, as feedback in a session does.
 """
 
 import asyncio
@@ -29,7 +31,7 @@ from app import bootstrap
 from app.catalog.view import View
 from app.encoder.encoder import Encoder, IndexedPicture, RawVector, Text
 from app.search import minus_words
-from app.search.query import Query
+from app.search.query import Query, Weighted
 from app.search.service import SearchService
 from app.settings import IndexSettings, SearchSettings, Settings, StorageSettings
 from app.types import Hit, image_id_of
@@ -117,6 +119,19 @@ TUNING: Final = (
 )
 
 
+MORE_WEIGHTS: Final = (0.25, 0.4, 0.5, 0.7, 1.0)
+"""Of a later wish, which `more` compares."""
+
+BACKGROUNDS: Final = {
+    "in-snow": "in the snow", "on-grass": "on the grass", "at-night": "at night", "at-sunset": "at sunset",
+    "on-the-sea": "on the sea", "in-the-sky": "blue sky", "on-sand": "on the beach", "in-a-room": "in a room",
+}  # fmt: skip
+"""As the names of samples end, and as people wish for it."""
+
+EVERY: Final = 7
+"""Of the many pairs that no sample shows, one of so many is asked for."""
+
+
 class Library:
     """The indexed samples."""
 
@@ -164,6 +179,18 @@ class Library:
                 cases[text] = text, right, same
         return list(cases.values())
 
+    def more(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Things and backgrounds that a sample has together, and some that none has."""
+        shown = {(match[1], match[2]) for key in self._keys if (match := _PLACED.fullmatch(Path(key).stem))}
+        pairs = [(thing, place) for thing in sorted({thing for thing, _ in shown}) for place in BACKGROUNDS]
+        return [pair for pair in pairs if pair in shown], [pair for pair in pairs if pair not in shown][::EVERY]
+
+    async def first_of(self, thing: str, place: str, weight: float) -> str:
+        """The name of the first picture for a thing, and then more of a background."""
+        terms = Weighted(Text(thing.replace("-", " "))), Weighted(Text(BACKGROUNDS[place]), weight)
+        answer = await self._search.search(Query(terms, k=1), self._view)
+        return Path(answer.hits[0].record.object_key).stem
+
     async def found_away(self, text: str, right: set[str], gone: set[str]) -> tuple[float, float]:
         """Whether a right one is the first, and whether one that was taken away is among the first `AWAY`."""
         answer = await self._search.search(Query.of(Text(text), k=AWAY, minus_words=True), self._view)
@@ -184,11 +211,14 @@ class Part(StrEnum):
     PAIRS = "pairs"
     TUNING = "tuning"
     AWAY = "away"
+    MORE = "more"
 
 
 def main(part: Annotated[Part, typer.Argument(help="which queries")] = Part.REPORTED) -> None:
     """Print a table in Markdown."""
-    made = {Part.REPORTED: _report, Part.PAIRS: _pairs, Part.TUNING: _weights, Part.AWAY: _away}[part]
+    made = {
+        Part.REPORTED: _report, Part.PAIRS: _pairs, Part.TUNING: _weights, Part.AWAY: _away, Part.MORE: _more,
+    }[part]  # fmt: skip
     with tempfile.TemporaryDirectory() as workplace:
         settings = Settings(
             storage=StorageSettings(url=str(Path("samples").resolve())),
@@ -263,6 +293,18 @@ async def _away(parts: bootstrap.Parts) -> str:
             halves = (*found[::2].mean(axis=0), *found[1::2].mean(axis=0))
             lines.append(f"| {weight} | " + " | ".join(f"{share:.0%}" for share in halves) + " |")
     return "\n".join([f"{len(cases)} queries", *lines])
+
+
+async def _more(parts: bootstrap.Parts) -> str:
+    lines = ["| weight | has both: right first | none has: still the thing first |", "|---|---|---|"]
+    async with bootstrap.running(parts, warm_up=True) as state:
+        library = await _library(state)
+        both, apart = library.more()
+        for weight in MORE_WEIGHTS:
+            right = [await library.first_of(*pair, weight) == "-".join(pair) for pair in both]
+            kept = [(await library.first_of(*pair, weight)).startswith(pair[0]) for pair in apart]
+            lines.append(f"| {weight} | {np.mean(right):.0%} | {np.mean(kept):.0%} |")
+    return "\n".join([f"{len(both)} and {len(apart)} queries", *lines])
 
 
 async def _means(library: Library, cases: Sequence[Case]) -> list[float]:

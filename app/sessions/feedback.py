@@ -12,10 +12,11 @@ from typing import Final
 from app.errors import InvalidInput
 from app.sessions.session import SignedText
 
-PLUS: Final = 1.0
-"""Words without a marker, and after "more" and "with"."""
+PLUS: Final = 0.5
+"""Words without a marker, and after "more" and "with". With 1, as the query itself, what was looked for is lost where
+nothing has both (docs/sessions.md)."""
 
-FOCUS: Final = 2.0
+FOCUS: Final = 1.0
 """After "focus on" and "only": they count as much as two."""
 
 LESS: Final = -0.15
