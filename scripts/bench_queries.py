@@ -129,7 +129,7 @@ BACKGROUNDS: Final = {
 """As the names of samples end, and as people wish for it."""
 
 EVERY: Final = 7
-"""Of the many pairs that no sample shows, one of so many is asked for."""
+"""Of the pairs that no sample shows, every seventh is asked for: there are two thousand."""
 
 
 class Library:

@@ -355,7 +355,8 @@ def test_what_is_over_or_had_its_last_picture_is_not_cancelled_any_more() -> Non
     asyncio.run(story())
 
 
-def test_a_web_search_can_be_cancelled() -> None:
+@pytest.mark.parametrize("state", [ImportState.CANCELLED, ImportState.STOPPED])
+def test_a_web_search_ends_when_its_import_is_cut_short(state: ImportState) -> None:
     async def story() -> None:
         async def endless(query: str) -> None:
             await asyncio.Event().wait()
@@ -363,22 +364,8 @@ def test_a_web_search_can_be_cancelled() -> None:
         imports = Library(searching=endless).imports()
         job = imports.start(WebQuery("cat", "openverse", 2), "f")
         await asyncio.sleep(0)
-        await imports.cancel(job.id)
-        assert (job.state, job.items, job.error) == (ImportState.CANCELLED, [], None)
-
-    asyncio.run(story())
-
-
-def test_a_stop_during_the_web_search_ends_it() -> None:
-    async def story() -> None:
-        async def endless(query: str) -> None:
-            await asyncio.Event().wait()
-
-        imports = Library(searching=endless).imports()
-        job = imports.start(WebQuery("cat", "openverse", 2), "f")
-        await asyncio.sleep(0)
-        await imports.stop()
-        assert (job.state, job.items, job.error) == (ImportState.STOPPED, [], None)
+        await (imports.cancel(job.id) if state is ImportState.CANCELLED else imports.stop())
+        assert (job.state, job.items, job.error) == (state, [], None)
 
     asyncio.run(story())
 

@@ -148,7 +148,7 @@ def test_k_hits_come_whenever_k_are_eligible(built: FaissStore, collection: Coll
 
 @pytest.mark.parametrize("folder", ["", "common", "rare"])
 def test_few_queries_find_together_to_the_last_bit_what_each_finds_alone(built: FaissStore, folder: str) -> None:
-    """Also where some of them have to look through more lists than others for so many rows."""
+    """Also where some of them have to look through more lists than others to find as many rows."""
     some, folders = queries()[95:111], [folder] if folder else []
     assert len(some) == FEW_QUERIES
     for k in (1, 10, 2500):

@@ -78,7 +78,7 @@ export const selection = {
   },
 };
 
-/** The part of `order` from one to the other, in whichever direction; what is not in `order` gives `to` alone. */
+/** The part of `order` from one to the other, forwards or backwards; what is not in `order` gives `to` alone. */
 export function between(order: readonly string[], from: string, to: string): string[] {
   const [first, last] = [order.indexOf(from), order.indexOf(to)];
   if (first < 0 || last < 0) return [to];
