@@ -1,5 +1,4 @@
 import { lingui } from "@lingui/vite-plugin";
-import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 import { shortLicences } from "./vite/licences.ts";
 
@@ -10,7 +9,7 @@ export default defineConfig(({ mode }) => ({
   base: "./",
   // Short names: the long ones make a tenth of the styles.
   css: { modules: { generateScopedName: mode === "production" ? "[hash:base64:5]" : "[local]-[hash:base64:5]" } },
-  plugins: [react(), lingui({ macroTransform: true }), shortLicences(LICENCES)],
+  plugins: [lingui({ macroTransform: true }), shortLicences(LICENCES)],
   build: {
     outDir: process.env.OUT ?? "dist",
     emptyOutDir: true,
@@ -18,6 +17,8 @@ export default defineConfig(({ mode }) => ({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     license: { fileName: LICENCES },
+    // "use client" in libraries is for servers.
+    rolldownOptions: { checks: { moduleLevelDirective: false } },
   },
   server: { proxy: { "/api": SERVICE, "/health": SERVICE } },
   test: { environment: "happy-dom", include: ["{src,vite}/**/*.test.{ts,tsx}"] },
