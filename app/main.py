@@ -69,6 +69,7 @@ def create_app(settings: Settings | None = None, parts: Parts | None = None) -> 
             max_form_bytes={f"{API_PREFIX}/images/import": settings.imports.max_bytes},
             max_json_bytes={
                 f"{API_PREFIX}/search": composed_schemas.max_body_bytes(settings.image),
+                f"{API_PREFIX}/search/matches": composed_schemas.max_body_bytes(settings.image),
                 f"{API_PREFIX}/search/batch": composed_schemas.max_body_bytes(settings.image),
                 f"{openai.PREFIX}{openai.EMBEDDINGS}": openai.max_body_bytes(settings.image),
             },

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Final, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from app.search.schemas import (
     Folders,
     JsonFoldDuplicates,
     JsonMinRelevance,
+    MinRelevance,
     MinusWords,
     QueryText,
     SortBy,
@@ -131,7 +133,54 @@ class SearchConditions(Conditions):
         return value
 
 
-class ComposedSearch(Continued):
+class _Composed(Schema):
+    """What several terms are searched for by, whatever is answered."""
+
+    terms: list[SearchTerm] | None = None
+    combine: Annotated[
+        Combine, Field(description="sum: the terms are added up; all: a picture has to fit all of them")
+    ] = "sum"
+    folders: Folders = Field(default_factory=list)
+    auto_folder: Annotated[
+        bool, Field(strict=True, description="where a text is the only plus term: search only where it points at")
+    ] = False
+    filters: SearchConditions = Field(default_factory=SearchConditions)
+    min_relevance: JsonMinRelevance = 0
+    mode: Annotated[Mode, Field(description="as in /search/text; words are those of the plus terms")] = "vector"
+    fusion: Fusion = "scores"
+    leave_out_queried: Annotated[
+        bool, Field(strict=True, description="leave out the pictures among the terms themselves")
+    ] = False
+    minus_words: MinusWords = False
+    fold_duplicates: JsonFoldDuplicates = False
+
+    @property
+    def urls(self) -> list[str]:
+        """The addresses of pictures, each once."""
+        return list(dict.fromkeys(term.url for term in self.terms or () if term.url is not None))
+
+    def query(self, fetched: Mapping[str, bytes]) -> Query:
+        """`fetched` are the picture files by address. Raises InvalidImage."""
+        return Query(
+            tuple(term.weighted(fetched) for term in self.terms or ()),
+            folders=tuple(self.folders),
+            auto_folder=self.auto_folder,
+            filters=self.filters.filters(),
+            caption=self.filters.caption.strip(),
+            min_relevance=self.min_relevance,
+            mode=self.mode,
+            fusion=self.fusion,
+            combine=self.combine,
+            leave_out_queried=self.leave_out_queried,
+            minus_words=self.minus_words,
+            fold_duplicates=self.fold_duplicates,
+        )
+
+
+_Terms = Annotated[list[SearchTerm], Field(min_length=1, max_length=MAX_TERMS)]
+
+
+class ComposedSearch(_Composed, Continued):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -151,52 +200,30 @@ class ComposedSearch(Continued):
         }
     )
 
-    terms: Annotated[
-        Annotated[list[SearchTerm], Field(min_length=1, max_length=MAX_TERMS)] | None,
-        Field(validate_default=True, description="in any order"),
-    ] = None
-    combine: Annotated[
-        Combine, Field(description="sum: the terms are added up; all: a picture has to fit all of them")
-    ] = "sum"
+    terms: Annotated[_Terms | None, Field(validate_default=True, description="in any order")] = None
     k: Count = 5
-    folders: Folders = Field(default_factory=list)
-    auto_folder: Annotated[
-        bool, Field(strict=True, description="where a text is the only plus term: search only where it points at")
-    ] = False
-    filters: SearchConditions = Field(default_factory=SearchConditions)
-    min_relevance: JsonMinRelevance = 0
-    mode: Annotated[Mode, Field(description="as in /search/text; words are those of the plus terms")] = "vector"
-    fusion: Fusion = "scores"
     explain: Annotated[bool, Field(strict=True, description="say what each term adds to each score")] = False
-    leave_out_queried: Annotated[
-        bool, Field(strict=True, description="leave out the pictures among the terms themselves")
-    ] = False
-    minus_words: MinusWords = False
     sort: SortBy = "score"
-    fold_duplicates: JsonFoldDuplicates = False
-
-    @property
-    def urls(self) -> list[str]:
-        """The addresses of pictures, each once."""
-        return list(dict.fromkeys(term.url for term in self.terms or () if term.url is not None))
 
     def query(self, fetched: Mapping[str, bytes]) -> Query:
-        """`fetched` are the picture files by address. Raises InvalidImage."""
-        return Query(
-            tuple(term.weighted(fetched) for term in self.terms or ()),
-            k=self.k,
-            folders=tuple(self.folders),
-            auto_folder=self.auto_folder,
-            filters=self.filters.filters(),
-            caption=self.filters.caption.strip(),
-            min_relevance=self.min_relevance,
-            mode=self.mode,
-            fusion=self.fusion,
-            combine=self.combine,
-            explain=self.explain,
-            leave_out_queried=self.leave_out_queried,
-            minus_words=self.minus_words,
-            sort=self.sort,
-            fold_duplicates=self.fold_duplicates,
-            cursor=self.cursor,
-        )
+        query = super().query(fetched)
+        return replace(query, k=self.k, explain=self.explain, sort=self.sort, cursor=self.cursor)
+
+
+class MatchingSearch(_Composed):
+    """As `POST /search`, without what only hits have."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"terms": [{"text": "a dog"}]}, {"terms": [{"text": "IMG_2041"}], "mode": "words"}]
+        }
+    )
+
+    terms: Annotated[_Terms, Field(description="in any order")]
+    min_relevance: Annotated[
+        MinRelevance,
+        Field(
+            strict=True,
+            description="leave out less relevant pictures; 0: all that may well fit, by relevance (0.5) or words",
+        ),
+    ] = 0

@@ -26,7 +26,7 @@ from app.search.sorting import LEAST_SORTED, MOST_SORTED, SORTED_BEST, by_date, 
 from app.types import Hit, Ids, ImageRecord, row_id
 
 GOOD_WORDS: Final = 0.5
-"""A picture whose words have half of the weight of the query's is a good match."""
+"""A picture that has half of the query's words is a good match; rare words count more."""
 
 CANDIDATES: Final = 1000
 """Of each term, where all terms have to fit."""
@@ -83,6 +83,13 @@ class Finder:
     def scales_of(self, view: View) -> Scales | None:
         """What the pictures of a view are judged by. Raises VectorStoreUnavailable."""
         return self._relevance.of(view)
+
+    def needed_scales(self, view: View) -> Scales:
+        """As `scales_of`. Raises NotConfigured or Unavailable too where they are not known."""
+        scales = self._relevance.of(view)
+        if scales is None:
+            raise self._relevance.why_not()
+        return scales
 
     def rank(self, prepared: Prepared, view: View, scales: Scales | None, count: int, shown: Sequence[int]) -> Ranking:
         """The best `count` pictures of a view. Raises as `SearchService.search`.
@@ -277,7 +284,7 @@ class _Walk:
                 self.prepared, self.scales, [(match.record, match.cosine or 0.0) for match in matches], self.view
             )
         is_judged_good = self.judged.good_match if self.judged else False
-        return is_judged_good or any((match.words or 0.0) >= GOOD_WORDS for match in matches)
+        return is_judged_good or any(match.words_had >= GOOD_WORDS for match in matches)
 
     def _parts(self, matches: Sequence[Match]) -> list[tuple[float, ...] | None]:
         having = [match.record for match in matches if match.cosine is not None]

@@ -36,6 +36,8 @@ class Match(NamedTuple):
     """How well name, folder, caption and tags fit, 0 to 1 (`app.words.index`); None where they were not searched."""
     is_named: bool = False
     """Whether the picture is called like the query."""
+    words_had: float = 0.0
+    """Which part of the query's words it has, by their idf, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +63,17 @@ def search_words(
 
     Raises IndexNotReady while the words of an old index are read, and VectorStoreUnavailable.
     """
-    hits, named, _ = view.search_words(text, k, folders=folders, among=among)
+    hits, named, _, had = view.search_words(text, k, folders=folders, among=among)
     rows = [row for row, _ in hits]
     records = dict(zip(rows, view.records_of(rows), strict=True))
     cosines = _cosines(view, rows, vector)
     known = relevances([(records[row], cosine) for row, cosine in cosines.items()]) if relevances else []
     relevance = dict(zip(cosines, known, strict=True)) if relevances else {}
     return Matches(
-        [Match(records[row], score, cosines.get(row), relevance.get(row), score, row in named) for row, score in hits]
+        [
+            Match(records[row], score, cosines.get(row), relevance.get(row), score, row in named, had[row])
+            for row, score in hits
+        ]
     )
 
 
@@ -105,7 +110,15 @@ def search_both(
     else:
         ranking = fuse_ranks(by_vectors, by_words, words.named)
     found = [
-        Match(records[row], score, cosines.get(row), relevance.get(row), fits.get(row, 0.0), row in words.named)
+        Match(
+            records[row],
+            score,
+            cosines.get(row),
+            relevance.get(row),
+            fits.get(row, 0.0),
+            row in words.named,
+            words.had.get(row, 0.0),
+        )
         for row, score in ranking[:k]
     ]
     return Matches(found, problem)

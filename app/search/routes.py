@@ -1,4 +1,4 @@
-"""POST /search, /search/text, /search/image and /search/url."""
+"""POST /search, /search/matches, /search/text, /search/image and /search/url."""
 
 from typing import Annotated, cast
 
@@ -9,9 +9,9 @@ from app.encoder.encoder import PictureFile
 from app.http.openapi import problems
 from app.http.requests import ViewSource, takes_only
 from app.ingest.fetching import Fetcher
-from app.search.composed_schemas import ComposedSearch
+from app.search.composed_schemas import ComposedSearch, MatchingSearch
 from app.search.query import Query
-from app.search.schemas import ImageSearch, SearchResult, TextSearch, UrlSearch
+from app.search.schemas import ImageSearch, MatchingPictures, SearchResult, TextSearch, UrlSearch
 from app.search.service import SearchService
 
 
@@ -42,6 +42,16 @@ async def search_composed(body: ComposedSearch, request: Request, fetcher: Fetch
     seen = view()
     fetched = {url: (await fetcher.fetch(url)).data for url in body.urls}
     return SearchResult.of(await _search_of(request).search(body.query(fetched), seen), request)
+
+
+@router.post("/matches", dependencies=[Depends(takes_only("application/json"))], responses=_PROBLEMS)
+async def search_matches(
+    body: MatchingSearch, request: Request, fetcher: Fetching, view: ViewSource
+) -> MatchingPictures:
+    """The ids of all pictures that fit a search, 10,000 at most, and how many lie in which folder."""
+    seen = view()
+    fetched = {url: (await fetcher.fetch(url)).data for url in body.urls}
+    return MatchingPictures.of(await _search_of(request).matching(body.query(fetched), seen))
 
 
 @router.post("/text", dependencies=[Depends(takes_only("application/json"))], responses=_PROBLEMS)

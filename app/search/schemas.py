@@ -22,8 +22,9 @@ from app.http.openapi import Schema
 from app.http.schemas import ImageResult
 from app.ingest.fetching import Url
 from app.search.cursors import MAX_CURSOR_CHARS
+from app.search.folders import FolderChoice
 from app.search.query import MAX_QUERY_CHARS, Fusion, Mode, Query, Sort
-from app.search.service import SearchAnswer
+from app.search.service import MatchingAnswer, SearchAnswer
 
 MAX_FOLDER_CHARS = 1024
 """S3's longest key."""
@@ -223,6 +224,19 @@ class SearchedFolder(Schema):
         Field(description="everything was searched: the folder was only detected, and only pictures elsewhere fit"),
     ] = False
 
+    @classmethod
+    def of(cls, choice: FolderChoice | None) -> Self | None:
+        if choice is None:
+            return None
+        return cls(
+            path=choice.path,
+            source=choice.source,
+            words=list(choice.words),
+            also=list(choice.also),
+            embedded_text=choice.embedded_text,
+            widened=choice.widened,
+        )
+
 
 class UnderstoodText(Schema):
     """A text with minus words, as it was read."""
@@ -251,20 +265,11 @@ class SearchResult(Schema):
 
     @classmethod
     def of(cls, answer: SearchAnswer, request: Request) -> Self:
-        choice = answer.folder
-        folder = choice and SearchedFolder(
-            path=choice.path,
-            source=choice.source,
-            words=list(choice.words),
-            also=list(choice.also),
-            embedded_text=choice.embedded_text,
-            widened=choice.widened,
-        )
         addresses = Addresses(request)
         results = [ImageResult.of(hit, addresses) for hit in answer.hits]
         return cls(
             results=results,
-            folder=folder,
+            folder=SearchedFolder.of(answer.folder),
             good_match=answer.good_match,
             note=answer.note,
             understood=_understood(answer),
@@ -277,3 +282,36 @@ class SearchResult(Schema):
 def _understood(answer: SearchAnswer) -> UnderstoodText | None:
     read = answer.understood
     return UnderstoodText(text=read.text, minus=list(read.minus)) if read else None
+
+
+class FolderMatches(Schema):
+    path: Annotated[str, Field(examples=["nature/beach"])]
+    count: Annotated[int, Field(description="pictures that fit in the folder itself, those below not counted")]
+
+
+class MatchingPictures(Schema):
+    """All pictures that fit a search, for counting and selecting."""
+
+    image_ids: Annotated[list[str], Field(description="the best first")]
+    folders: Annotated[list[FolderMatches], Field(description="where they lie, the fullest first")]
+    is_whole: Annotated[
+        bool, Field(description="false: only the best 10,000 pictures were looked at, and more may fit")
+    ]
+    folder: SearchedFolder | None
+    note: Annotated[
+        str | None, Field(description="what to know of how it was searched; null: nothing", examples=[None])
+    ] = None
+    generation: str
+    took_ms: float
+
+    @classmethod
+    def of(cls, answer: MatchingAnswer) -> Self:
+        return cls(
+            image_ids=[record.image_id for record in answer.records],
+            folders=[FolderMatches(path=path, count=count) for path, count in answer.folders],
+            is_whole=answer.is_whole,
+            folder=SearchedFolder.of(answer.folder),
+            note=answer.note,
+            generation=answer.generation,
+            took_ms=answer.took_ms,
+        )

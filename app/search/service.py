@@ -19,6 +19,7 @@ from app.search.cursors import Cursors
 from app.search.finding import Finder, Found
 from app.search.folders import FolderChoice
 from app.search.hubs import gains_by_fewer_hubs
+from app.search.matching import find_matching
 from app.search.minus_words import Understood, understand
 from app.search.net import find_with_net
 from app.search.pages import Pages
@@ -29,7 +30,7 @@ from app.search.relevance.relevance import Relevance
 from app.search.served_names import ServedNames
 from app.search.together import find_nearest, groups_of
 from app.settings import SearchSettings
-from app.types import Hit, Vectors
+from app.types import Hit, ImageRecord, Vectors
 
 _Result = TypeVar("_Result")
 
@@ -58,6 +59,19 @@ class SearchAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchingAnswer:
+    """All pictures that fit a query, as in `Matching`."""
+
+    records: list[ImageRecord]
+    folders: list[tuple[str, int]]
+    is_whole: bool
+    folder: FolderChoice | None
+    generation: str
+    took_ms: float
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """A query on its way to its answer."""
 
@@ -67,6 +81,9 @@ class _Asked:
     prepared: Prepared | None = None
     """None for a later page."""
     understood: Understood | None = None
+
+    def took_ms(self) -> float:
+        return round((time.perf_counter() - self.started) * 1000, 2)
 
 
 class SearchService:
@@ -108,6 +125,19 @@ class SearchService:
         """
         return await self._answer(await self._ask(query, view), view)
 
+    async def matching(self, query: Query, view: View) -> MatchingAnswer:
+        """All pictures that fit the query, in the folders that `search` looks in.
+
+        Raises as `search` and as `find_matching`.
+        """
+        asked = await self._ask(query, view)
+        assert asked.prepared is not None, "it has no pages"
+        prepared, matching = await self._workers.run(find_matching, self._finder, asked.prepared, view)
+        return MatchingAnswer(
+            matching.records, matching.folders(), matching.is_whole, prepared.choice, view.generation, asked.took_ms(),
+            matching.note,
+        )  # fmt: skip
+
     async def search_together(self, queries: Sequence[Query], view: View) -> list[SearchAnswer | AppError]:
         """Each as `search` answers it, or its error. Plain vector searches of the same folders ask the index once."""
         asked = await asyncio.gather(*(_or_error(self._ask(query, view)) for query in queries))
@@ -144,12 +174,11 @@ class SearchService:
     async def _answer(self, asked: "_Asked", view: View) -> SearchAnswer:
         query, understood = asked.query, asked.understood
         if query.cursor is not None:
-            return await self._next_page(query.cursor, query.k, view, asked.started)
+            return await self._next_page(query.cursor, query.k, view, asked)
         assert asked.prepared is not None
         prepared, found, next_cursor = await self._workers.run(self._first_page, asked.prepared, view, understood)
-        took_ms = round((time.perf_counter() - asked.started) * 1000, 2)
         return SearchAnswer(
-            found.hits, prepared.choice, view.generation, took_ms, found.good_match, found.note, next_cursor,
+            found.hits, prepared.choice, view.generation, asked.took_ms(), found.good_match, found.note, next_cursor,
             terms=prepared.query.terms, understood=understood,
         )  # fmt: skip
 
@@ -162,14 +191,13 @@ class SearchService:
         prepared, found = find_with_net(self._finder, prepared, view)
         return prepared, found, self._pages.cursor_after(found, prepared, view, understood)
 
-    async def _next_page(self, text: str, k: int, view: View, started: float) -> SearchAnswer:
+    async def _next_page(self, text: str, k: int, view: View, asked: "_Asked") -> SearchAnswer:
         cursor = self._pages.read(text, view)
         cursor = replace(cursor, prepared=await self._with_texts(cursor.prepared, view))
         page = await self._workers.run(self._pages.following, cursor, k, view)
-        took_ms = round((time.perf_counter() - started) * 1000, 2)
         return SearchAnswer(
-            page.hits, page.prepared.choice, page.generation, took_ms, page.good_match, page.note, page.next_cursor,
-            terms=page.prepared.query.terms, understood=page.understood,
+            page.hits, page.prepared.choice, page.generation, asked.took_ms(), page.good_match, page.note,
+            page.next_cursor, terms=page.prepared.query.terms, understood=page.understood,
         )  # fmt: skip
 
     async def _with_texts(self, prepared: Prepared, view: View) -> Prepared:

@@ -93,6 +93,15 @@ class WordFile:
         span = slice(self._end_before(number), self._arrays["posting_ends"][number])
         return Postings(self._arrays["places"][span], self._arrays["weights"][span])
 
+    def has(self, term: str, places: Places) -> NDArray[np.bool_]:
+        """(M,) whether each picture at `places` has the term."""
+        found = self.find(term)
+        if not found or not len(found.places):
+            return np.zeros(len(places), bool)
+        spots = np.minimum(np.searchsorted(found.places, places), len(found.places) - 1)
+        has: NDArray[np.bool_] = found.places[spots] == places
+        return has
+
     def count_of(self, term: str) -> int:
         """How many pictures have the term."""
         found = self.find(term)

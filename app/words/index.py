@@ -24,7 +24,7 @@ from app.words.file import Places, WordFile
 from app.words.overlay import NONE, Overlay
 from app.words.query import WordQuery, parse
 from app.words.ranking import Best, FileScores, Mask
-from app.words.scoring import Sought, fraction, score_overlay, seek
+from app.words.scoring import Sought, fraction, parts_had, score_overlay, seek
 
 MOST_NAMED: Final = 1000
 """A name that more pictures share, such as `IMG` with a number, names none of them."""
@@ -72,9 +72,11 @@ class WordHits(NamedTuple):
     """Rows of the pictures that are called like the query, apart from numbers."""
     others: dict[int, float]
     """The scores of the rows that were asked for besides."""
+    had: dict[int, float]
+    """Of all these rows: which part of the words they have (`parts_had`)."""
 
 
-NOTHING: Final = WordHits([], frozenset(), {})
+NOTHING: Final = WordHits([], frozenset(), {}, {})
 
 
 class WordIndex:
@@ -121,7 +123,9 @@ class WordIndex:
         called, called_rows = self._called(query.code, file, overlay, seen, added.keys())
         named = frozenset([*self._listing.ids[called].tolist(), *called_rows])
         found = [Best(called, in_file.of(called)), in_file.best(seen, k)]
-        return WordHits(self._ranked(found, added, named)[:k], named, self._scores_of(also, in_file, in_overlay))
+        hits = self._ranked(found, added, named)[:k]
+        had = self._parts_had([*(row for row, _ in hits), *also], sought, file, overlay)
+        return WordHits(hits, named, self._scores_of(also, in_file, in_overlay), had)
 
     def having(self, text: str, *, folders: Collection[str] = (), among: Ids | None = None) -> Ids:
         """The rows of all pictures with the words that stand between quotation marks. The rest as in `search`."""
@@ -231,6 +235,16 @@ class WordIndex:
             row: fraction(in_overlay.get(row, 0) if row in self._touched else score)
             for row, score in zip(rows, scores.tolist(), strict=True)
         }
+
+    def _parts_had(
+        self, rows: Sequence[int], sought: Sequence[Sought], file: WordFile, overlay: Overlay
+    ) -> dict[int, float]:
+        ids = np.array(rows, np.int64)
+        places, found = self._listing.locate(ids)
+        found &= ~np.isin(ids, np.fromiter(self._touched, np.int64, len(self._touched)))
+        others = ids[~found].tolist()
+        in_file, added = parts_had(sought, file, places[found].astype(np.int32), overlay, others)
+        return dict(zip(ids[found].tolist(), in_file, strict=True)) | dict(zip(others, added, strict=True))
 
 
 def _seen_rows(rows: Iterable[int], overlay: Overlay, folders: Collection[str], among: Ids | None) -> list[int]:

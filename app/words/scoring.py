@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from app.words.expansion import FORM, Standing
-from app.words.file import STEPS
+from app.words.file import STEPS, Places, WordFile
 from app.words.overlay import Overlay
 from app.words.query import WordQuery
 
@@ -27,6 +29,10 @@ class Sought:
     terms: tuple[tuple[str, int], ...]
     """Each with the score of a picture for one step of weight. The best one of a picture counts."""
     is_required: bool
+    share: float = 0.0
+    """Of the idf of all words of the query."""
+    forms: tuple[str, ...] = ()
+    """Those of `terms` that are the word itself, in any of its forms."""
 
 
 def seek(query: WordQuery, count: int, expansions: Callable[[str], dict[str, Standing]]) -> list[Sought]:
@@ -40,7 +46,7 @@ def seek(query: WordQuery, count: int, expansions: Callable[[str], dict[str, Sta
     known = [(idf / total, word, terms) for idf, (word, terms) in zip(idfs, found, strict=True)]
     known = [one for one in known if one[2] or one[1].is_required]
     rarest = sorted(known, key=lambda one: (not one[1].is_required, -one[0]))[:MOST_SCORED]
-    return [Sought(_shares(terms, share), word.is_required) for share, word, terms in rarest]
+    return [Sought(_shares(terms, share), word.is_required, share, _forms(terms)) for share, word, terms in rarest]
 
 
 def score_overlay(overlay: Overlay, sought: Sequence[Sought]) -> dict[int, int]:
@@ -64,6 +70,25 @@ def fraction(score: int) -> float:
     return min(1.0, score / (STEPS * UNIT))
 
 
+def parts_had(
+    sought: Sequence[Sought], file: WordFile, places: Places, overlay: Overlay, rows: Sequence[int]
+) -> tuple[list[float], list[float]]:
+    """Which part of the query's words, by their idf, pictures have at all: those at places of the file, and added rows.
+
+    Unlike a score, it does not depend on where a picture has a word, and how often.
+    """
+    in_file, added = np.zeros(len(places)), np.zeros(len(rows))
+    for word in sought:
+        has, has_added = np.zeros(len(places), bool), np.zeros(len(rows), bool)
+        for term in word.forms:
+            has |= file.has(term, places)
+            having = overlay.find(term)
+            has_added |= np.array([row in having for row in rows], bool)
+        in_file += word.share * has
+        added += word.share * has_added
+    return np.round(in_file, 9).tolist(), np.round(added, 9).tolist()
+
+
 def _pictures(terms: Mapping[str, Standing]) -> int:
     """How many pictures have a word: as many as its most common form, or else as the most common term for it."""
     forms = [term.pictures for term in terms.values() if term.counts >= FORM]
@@ -73,6 +98,10 @@ def _pictures(terms: Mapping[str, Standing]) -> int:
 def _shares(terms: Mapping[str, Standing], share: float) -> tuple[tuple[str, int], ...]:
     """At least 1 each: a picture that has only a very common word is found, after the others."""
     return tuple((term, max(1, round(share * standing.counts * UNIT))) for term, standing in terms.items())
+
+
+def _forms(terms: Mapping[str, Standing]) -> tuple[str, ...]:
+    return tuple(term for term, standing in terms.items() if standing.counts >= FORM)
 
 
 def _idf(pictures: int, count: int) -> float:

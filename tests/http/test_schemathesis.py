@@ -70,6 +70,7 @@ CHECKS = {
     },
     # No schema can say that a term is one thing, which ids there are and what base64 is; relevance is not known here.
     "/api/v1/search": {"positive_data_acceptance": {"expected-statuses": ["2xx", 400, 404, 422, 501]}},
+    "/api/v1/search/matches": {"positive_data_acceptance": {"expected-statuses": ["2xx", 400, 404, 422, 501]}},
     "/api/v1/search/batch": {"positive_data_acceptance": {"expected-statuses": ["2xx", 422]}},
     # No host is known here, no web search is allowed, and an import is by addresses or by a query.
     "/api/v1/search/url": {"positive_data_acceptance": {"expected-statuses": [400, 422]}},

@@ -53,6 +53,10 @@ def test_searches_find_what_is_inside(scoped: httpx2.Client) -> None:
     assert scoped.post("/api/v1/search", json={"terms": [{"image_id": image_id_of(OUTSIDE)}]}).status_code == 404
     assert scoped.post("/api/v1/search", json=composed | {"folders": ["nature", "vehicles"]}).status_code == 404
     assert keys(scoped.post("/api/v1/search/text", json={"query": "car -boat", "folders": ["nature"]})) <= INSIDE
+    by_words = {"terms": [{"text": "nature"}], "mode": "words"}
+    matches = scoped.post("/api/v1/search/matches", json=by_words).json()
+    assert set(matches["image_ids"]) == {image_id_of(key) for key in INSIDE}
+    assert {each["path"] for each in matches["folders"]} == {"nature", "nature/beach"}
     searches = [{"query": "car", "k": 100, "fold_duplicates": True}, composed, {"query": "car", "folder": "vehicles"}]
     *found, refused = scoped.post("/api/v1/search/batch", json={"searches": searches}).json()["answers"]
     assert [keys_in(answer["result"]) for answer in found] == [INSIDE, INSIDE]

@@ -149,6 +149,14 @@ def test_one_plus_term_is_the_plain_search(client: httpx2.Client) -> None:
         assert [each["score"] for each in found] == pytest.approx([each["score"] for each in plain], abs=2e-6)
 
 
+def test_of_words_it_is_a_good_match_where_a_picture_has_half_of_them(client: httpx2.Client) -> None:
+    for words, is_good in (("red", True), ("red house", True), ("red zebra giraffe unicorn", False)):
+        assert ask(client, {"text": words}, mode="words")["good_match"] is is_good, words
+    in_folder = ask(client, {"text": "b"}, mode="words")
+    assert in_folder["results"][0]["words"] < 0.5, "a folder's name weighs little"
+    assert in_folder["good_match"]
+
+
 @pytest.fixture(scope="module")
 def web() -> Iterator[Site]:
     with site({"/a.png": reply(encoded(picture("a/0.png"), "PNG"))}) as found:

@@ -190,6 +190,30 @@ def test_changes_answer_as_a_file_with_them_would(query: str) -> None:
         # Removed pictures still count for how common a word is, until the next generation.
         assert dict(found.hits) == pytest.approx(dict(told.hits), rel=0.15)
         assert found.others.keys() == told.others.keys()
+        assert found.had == pytest.approx(told.had, abs=0.05)
+        assert found.had.keys() == dict(found.hits).keys() | found.others.keys()
+
+
+@pytest.mark.parametrize("changed", [False, True])
+@pytest.mark.parametrize("words", [["dog"], ["beach", "boat"], ["red", "old", "nowhere"]])
+def test_had_is_the_part_of_the_words_that_a_picture_has_wherever_and_however_often(
+    words: list[str], changed: bool
+) -> None:
+    index, pictures = changed_by_turns(INDEX) if changed else (INDEX, PICTURES)
+    texts = {row: f"{each.object_key} {each.caption} {each.tags}" for row, each in pictures.items()}
+    having = {word: {row for row, text in texts.items() if word in text} for word in words}
+    found = index.search(" ".join(words), len(pictures), also=list(pictures)[:20])
+    idfs = {word: math.log1p((len(pictures) - len(rows) + 0.5) / (len(rows) + 0.5)) for word, rows in having.items()}
+    for row, had in found.had.items():
+        expected = sum(idf for word, idf in idfs.items() if row in having[word]) / sum(idfs.values())
+        assert had == pytest.approx(expected, abs=0.05 if changed else 1e-6)
+    assert len(found.had) > 20
+
+
+def test_words_that_only_begin_alike_are_not_had() -> None:
+    index = index_of({1: Document("a/snow.jpg"), 2: Document("a/snowflake.jpg"), 3: Document("a/x.jpg", "dogs")})
+    assert index.search("snow", 5).had == {1: 1.0, 2: 0.0}
+    assert index.search("dog", 5).had == {3: 1.0}
 
 
 def test_a_removed_picture_is_not_found_and_the_state_before_is_not_changed() -> None:

@@ -179,8 +179,8 @@ class Relevance:
         """The error of a search that asks for relevance where none is known."""
         if not self._is_wanted:
             return NotConfigured(
-                "Relevance is not known here: SEARCH_RELEVANCE is false. Search without min_relevance, `exclude` and "
-                "`combine: all`, or set it to true."
+                "Relevance is not known here: SEARCH_RELEVANCE is false. Set it to true, or do without what needs it: "
+                "min_relevance, `exclude`, `combine: all` and /search/matches."
             )
         return Unavailable("The service is still preparing what relevance is measured with. Try again shortly.")
 

@@ -24,6 +24,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/search/matches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search Matches
+         * @description The ids of all pictures that fit a search, 10,000 at most, and how many lie in which folder.
+         */
+        post: operations["search_matches_api_v1_search_matches_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/search/text": {
         parameters: {
             query?: never;
@@ -1675,12 +1695,6 @@ export interface components {
              */
             combine?: "sum" | "all";
             /**
-             * K
-             * @description how many pictures, at most
-             * @default 5
-             */
-            k?: number;
-            /**
              * Folders
              * @description search only in and below these folders; unknown: 404; none, or an empty one: everywhere
              * @example [
@@ -1717,12 +1731,6 @@ export interface components {
              */
             fusion?: "scores" | "ranks";
             /**
-             * Explain
-             * @description say what each term adds to each score
-             * @default false
-             */
-            explain?: boolean;
-            /**
              * Leave Out Queried
              * @description leave out the pictures among the terms themselves
              * @default false
@@ -1735,18 +1743,30 @@ export interface components {
              */
             minus_words?: boolean;
             /**
+             * Fold Duplicates
+             * @description show one of each photo, identical and resized files alike; `stands_for` says how many
+             * @default false
+             */
+            fold_duplicates?: boolean;
+            /**
+             * K
+             * @description how many pictures, at most
+             * @default 5
+             */
+            k?: number;
+            /**
+             * Explain
+             * @description say what each term adds to each score
+             * @default false
+             */
+            explain?: boolean;
+            /**
              * Sort
              * @description newest, oldest: the relevant pictures (from `min_relevance`, or 0.5, on) by date; else by score
              * @default score
              * @enum {string}
              */
             sort?: "score" | "newest" | "oldest";
-            /**
-             * Fold Duplicates
-             * @description show one of each photo, identical and resized files alike; `stands_for` says how many
-             * @default false
-             */
-            fold_duplicates?: boolean;
         };
         /**
          * DeletePictures
@@ -2180,6 +2200,19 @@ export interface components {
             count: number;
             /** Generation */
             generation: string;
+        };
+        /** FolderMatches */
+        FolderMatches: {
+            /**
+             * Path
+             * @example nature/beach
+             */
+            path: string;
+            /**
+             * Count
+             * @description pictures that fit in the folder itself, those below not counted
+             */
+            count: number;
         };
         /** FoundImage */
         FoundImage: {
@@ -3111,6 +3144,125 @@ export interface components {
             y: number;
             /** Count */
             count: number;
+        };
+        /**
+         * MatchingPictures
+         * @description All pictures that fit a search, for counting and selecting.
+         */
+        MatchingPictures: {
+            /**
+             * Image Ids
+             * @description the best first
+             */
+            image_ids: string[];
+            /**
+             * Folders
+             * @description where they lie, the fullest first
+             */
+            folders: components["schemas"]["FolderMatches"][];
+            /**
+             * Is Whole
+             * @description false: only the best 10,000 pictures were looked at, and more may fit
+             */
+            is_whole: boolean;
+            folder: components["schemas"]["SearchedFolder"] | null;
+            /**
+             * Note
+             * @description what to know of how it was searched; null: nothing
+             * @example null
+             */
+            note?: string | null;
+            /** Generation */
+            generation: string;
+            /** Took Ms */
+            took_ms: number;
+        };
+        /**
+         * MatchingSearch
+         * @description As `POST /search`, without what only hits have.
+         * @example {
+         *       "terms": [
+         *         {
+         *           "text": "a dog"
+         *         }
+         *       ]
+         *     }
+         * @example {
+         *       "mode": "words",
+         *       "terms": [
+         *         {
+         *           "text": "IMG_2041"
+         *         }
+         *       ]
+         *     }
+         */
+        MatchingSearch: {
+            /**
+             * Terms
+             * @description in any order
+             */
+            terms: components["schemas"]["SearchTerm"][];
+            /**
+             * Combine
+             * @description sum: the terms are added up; all: a picture has to fit all of them
+             * @default sum
+             * @enum {string}
+             */
+            combine?: "sum" | "all";
+            /**
+             * Folders
+             * @description search only in and below these folders; unknown: 404; none, or an empty one: everywhere
+             * @example [
+             *       "nature",
+             *       "animals"
+             *     ]
+             */
+            folders?: string[];
+            /**
+             * Auto Folder
+             * @description where a text is the only plus term: search only where it points at
+             * @default false
+             */
+            auto_folder?: boolean;
+            filters?: components["schemas"]["SearchConditions"];
+            /**
+             * Min Relevance
+             * @description leave out less relevant pictures; 0: all that may well fit, by relevance (0.5) or words
+             * @default 0
+             * @example 0
+             */
+            min_relevance?: number;
+            /**
+             * Mode
+             * @description as in /search/text; words are those of the plus terms
+             * @default vector
+             * @enum {string}
+             */
+            mode?: "vector" | "words" | "hybrid";
+            /**
+             * Fusion
+             * @default scores
+             * @enum {string}
+             */
+            fusion?: "scores" | "ranks";
+            /**
+             * Leave Out Queried
+             * @description leave out the pictures among the terms themselves
+             * @default false
+             */
+            leave_out_queried?: boolean;
+            /**
+             * Minus Words
+             * @description take away what is written as `-word`, `-"two words"` or `not/without ...`
+             * @default false
+             */
+            minus_words?: boolean;
+            /**
+             * Fold Duplicates
+             * @description show one of each photo, identical and resized files alike; `stands_for` says how many
+             * @default false
+             */
+            fold_duplicates?: boolean;
         };
         /** Model */
         Model: {
@@ -4300,6 +4452,129 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SearchResult"];
+                };
+            };
+            /** @description The picture or the body can't be read */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description What was named does not exist */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The state of the index that the pages show is gone: search again */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too large: the body, or the picture in bytes or pixels */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unsupported content type or kind of picture */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The Host header names no host of this service (`ALLOWED_HOSTS`) */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A field is missing, unknown or out of range */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A bug on our side */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It needs a setting or an extra package that this service lacks; the message names it */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No index yet, object storage down, or too many requests; `Retry-After` says when to come back */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search_matches_api_v1_search_matches_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MatchingSearch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MatchingPictures"];
                 };
             };
             /** @description The picture or the body can't be read */
