@@ -15,7 +15,7 @@ without the relevance of what they find.
 import csv
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -42,6 +42,8 @@ from scripts.bench.machine import machine
 from scripts.bench.workload import Clusters
 from scripts.bench_catalog import catalog_in
 from scripts.bench_catalog import record as made_up_record
+from scripts.train_demo_clip.make_samples import SAMPLE_LIST, read_list
+from scripts.train_demo_clip.vocabulary import read_kinds, read_words
 
 say = Console(stderr=True).print
 
@@ -102,15 +104,52 @@ def main(
             print(hubs(library, captions))
         else:
             print(report(library, *queries_for(folder)))
+            if is_samples(folder):
+                print(report_words(library))
 
 
 def queries_for(folder: Path) -> tuple[Queries, Queries]:
     """Queries to choose thresholds on, and queries to report on."""
-    if folder.resolve() == Path("samples").resolve():
+    if is_samples(folder):
         tuning = Queries(read(QUERIES / "on_topic_tuning.txt"), read(QUERIES / "off_topic_tuning.txt"))
         return tuning, Queries(read(QUERIES / "on_topic.txt"), read(DEMO / "off_topic_queries.txt"))
     on, off = read(QUERIES / "on_topic_photos.txt"), read(QUERIES / "off_topic_photos.txt")
     return Queries(on[1::2], off[1::2]), Queries(on[::2], off[::2])
+
+
+def is_samples(folder: Path) -> bool:
+    return folder.resolve() == Path("samples").resolve()
+
+
+def words_of_things(words: Mapping[str, Mapping[str, Sequence[str]]], languages: Sequence[str]) -> Queries:
+    """Words alone, of things in some languages: those that fit a sample, and those that fit none."""
+    shown = {item.label for sample in read_list(SAMPLE_LIST.read_text("utf-8")) for item in sample.items}
+    meant = [(label, word) for label, table in words.items() for each in languages for word in table.get(each, ())]
+    on = {word for label, word in meant if label in shown}
+    return Queries(sorted(on), sorted({word for _, word in meant} - on))
+
+
+def report_words(library: Library) -> str:
+    """Broad words ("food") and narrow ones ("kitten"), of which the English ones chose the parameters."""
+    tables = {
+        "broad": read_kinds((DEMO / "kinds.txt").read_text("utf-8")),
+        "narrow": read_words((DEMO / "words.txt").read_text("utf-8"))[0],
+    }
+    lines = [
+        "",
+        "| words | fit: said so | fit nothing: said so | ROC-AUC of the relevance | of the cosine |",
+        "|---|---|---|---|---|",
+    ]
+    for name, table in tables.items():
+        for languages in (("en",), ("de", "fr", "es")):
+            queries = words_of_things(table, languages)
+            on, off = judge(library, queries.on), judge(library, queries.off)
+            lines.append(
+                f"| {name}, {', '.join(languages)}: {len(queries.on):,} + {len(queries.off):,} "
+                f"| {on.good.mean():.1%} | {1 - off.good.mean():.1%} "
+                f"| {area(on.relevance, off.relevance):.3f} | {area(on.cosine, off.cosine):.3f} |"
+            )
+    return "\n".join(lines)
 
 
 def read(path: Path) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.bench_relevance import Judged, Queries, area, best_threshold, queries_for, wrong
+from scripts.bench_relevance import Judged, Queries, area, best_threshold, queries_for, words_of_things, wrong
 
 ON, OFF = np.array([0.9, 0.8, 0.3]), np.array([0.1, 0.2, 0.4])
 
@@ -30,3 +30,13 @@ def test_no_query_is_both_reported_and_used_to_choose() -> None:
         tuning, reported = queries_for(folder)
         assert {*tuning.on, *tuning.off}.isdisjoint({*reported.on, *reported.off})
         assert min(map(len, (tuning.on, tuning.off, reported.on, reported.off))) >= 30
+
+
+def test_words_of_things_fit_where_a_sample_shows_one_of_them() -> None:
+    words = {
+        "dog": {"en": ("pet", "puppy"), "de": ("hund",)},
+        "violin": {"en": ("fiddle",)},
+        "hamster": {"en": ("pet",)},
+    }
+    assert words_of_things(words, ["en"]) == Queries(["pet", "puppy"], ["fiddle"])
+    assert words_of_things(words, ["de"]) == Queries(["hund"], [])

@@ -165,9 +165,9 @@ def pages(client: httpx2.Client, **fields: object) -> list[dict]:
     "fields",
     [
         {"fold_duplicates": True},
-        {"fold_duplicates": True, "sort": "oldest", "min_relevance": 0.01},
-        {"sort": "newest", "min_relevance": 0.01},
-        {"min_relevance": 0.01},
+        {"fold_duplicates": True, "sort": "oldest", "min_relevance": 0.001},
+        {"sort": "newest", "min_relevance": 0.001},
+        {"min_relevance": 0.001},
         {"terms": [{"text": "dog"}, {"image_id": image_id_of("a/5.png")}], "combine": "all"},
         {"terms": [{"text": "dog"}, {"image_id": image_id_of("a/5.png"), "exclude": True}]},
         {"terms": [{"image_id": image_id_of(COPIES[0])}], "leave_out_queried": True, "fold_duplicates": True},

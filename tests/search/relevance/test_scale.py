@@ -1,5 +1,7 @@
 """A made-up world of topics: texts and pictures of one topic are near to each other, and a library has some topics."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,3 +89,35 @@ def test_small_libraries_have_the_usual_scale(count: int) -> None:
         spread = scale.spread(LIBRARY[0])
         assert spread.deviation == 0
         assert 0 <= scale.relevance(0.3, (0.1, 0.1), spread) <= 1
+
+
+def broad(topics: range) -> np.ndarray:
+    """Texts about five topics at once, as "food" is."""
+    return unit(np.stack([TOPIC[start : start + 5].sum(axis=0) for start in topics[:-4]]))
+
+
+def test_a_broad_text_that_fits_many_pictures_is_credited_with_them() -> None:
+    scale, standings = scale_for_texts(LIBRARY, BANK), BANK.measure(LIBRARY)
+    without = replace(scale, credit=None)
+    credited, plain = (best_relevances(each, broad(HERE), standings) for each in (scale, without))
+    assert (credited > plain).mean() > 0.9
+    assert (best_relevances(scale, broad(ELSEWHERE), standings) < 0.5).mean() > 0.9
+
+
+def test_a_text_unlike_all_texts_of_the_bank_gets_less_credit() -> None:
+    scale = scale_for_texts(LIBRARY, BANK)
+    strange = unit(RNG.standard_normal((20, DIMENSION)))
+    usual = about(HERE, 1, 0.8)[:20]
+    credits = [np.median([scale.spread(query).credit for query in queries]) for queries in (strange, usual)]
+    assert credits[0] < 0 < credits[1] + 0.05
+
+
+def test_a_text_of_the_bank_is_not_known_by_itself() -> None:
+    """Else the texts that everything is compared with would be known better than any other."""
+    scale = scale_for_texts(LIBRARY, BANK)
+    assert scale.known_texts is not None
+    own, others = scale.known_texts[0], scale.known_texts[1:]
+    without = replace(scale, known_texts=others).spread(own).credit
+    assert scale.spread(own).credit == pytest.approx(without, abs=1e-6)
+    nearly = unit(own[None] + 0.3 * RNG.standard_normal((1, DIMENSION)) / DIMENSION**0.5)[0]
+    assert scale.spread(nearly).credit > replace(scale, known_texts=others).spread(nearly).credit + 0.02
