@@ -1,4 +1,4 @@
-import { devices } from "@playwright/test";
+import { devices, type Page } from "@playwright/test";
 import { expect, expectAccessible, hits, screen, test } from "./fixtures";
 
 test.describe("dark", () => {
@@ -54,13 +54,58 @@ test.describe("in German", () => {
   });
 });
 
+interface Shift extends PerformanceEntry {
+  value: number;
+  hadRecentInput: boolean;
+  sources: { node: Element | null }[];
+}
+
+declare global {
+  interface Window {
+    shifts: { value: number; moved: string[] }[];
+  }
+}
+
+/** From now on the page notes what moves in it by itself: https://web.dev/articles/cls, where a sum below 0.1 is called good. */
+const noteShifts = (page: Page) =>
+  page.addInitScript(() => {
+    window.shifts = [];
+    new PerformanceObserver((list) => {
+      for (const { value, hadRecentInput, sources } of list.getEntries() as Shift[]) {
+        const moved = sources.map(({ node }) => node?.outerHTML?.slice(0, 90) ?? "what is gone");
+        if (!hadRecentInput) window.shifts.push({ value, moved });
+      }
+    }).observe({ type: "layout-shift", buffered: true });
+  });
+
+for (const width of [1280, 390]) {
+  test(`nothing jumps while pages are loaded slowly, ${width} pixels wide`, async ({ page }) => {
+    await page.setViewportSize({ width, height: 800 });
+    await noteShifts(page);
+    let answers = 0;
+    await page.route(/\/api\//, async (route) => {
+      answers += 1;
+      await new Promise((resolve) => setTimeout(resolve, 60 + 90 * (answers % 4)));
+      await route.continue();
+    });
+    for (const address of ["./", "./?q=snow", "./library", "./library/index", "./library/duplicates", "./generate"]) {
+      await page.goto(address);
+      await page.waitForLoadState("networkidle");
+      const shifts = await page.evaluate(() => window.shifts);
+      const sum = shifts.reduce((all, { value }) => all + value, 0);
+      expect(sum, `${address}\n${shifts.flatMap(({ moved }) => moved).join("\n")}`).toBeLessThan(0.02);
+    }
+  });
+}
+
 test("while the service does not answer, the page says so and recovers", async ({ page }) => {
   await page.goto("./?q=a+cat");
   await expect(hits(page).first()).toBeVisible();
   await page.route(/\/(api|health)\//, (route) => route.abort());
   await page.getByRole("searchbox").fill("a dog");
   await page.getByRole("searchbox").press("Enter");
-  await expect(page.getByRole("heading", { name: "The service does not answer" })).toBeVisible();
+  await expect(page.getByRole("heading", { name: "This search failed" })).toBeVisible();
+  await expect(page.getByText("Is it running, and are you online?")).toBeVisible();
   await screen(page, "service-down");
   await page.unroute(/\/(api|health)\//);
   await page.getByRole("button", { name: "Try again" }).click();

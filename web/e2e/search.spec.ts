@@ -92,6 +92,27 @@ test("a folder in the words is a chip that can be removed", async ({ page }) => 
   await expect(parts).toContainText("animals");
 });
 
+test("folders count what fits, and all that fits can be selected, whatever is shown", async ({ page, request }) => {
+  await page.goto("./");
+  await searchFor(page, "snow");
+  const body = { terms: [{ text: "snow" }], minus_words: true, auto_folder: true, leave_out_queried: true };
+  const matches = await (await request.post("./api/v1/search/matches", { data: body })).json();
+  expect(matches.image_ids.length).toBeGreaterThan(3);
+  const folders = page.getByRole("list", { name: "Folders of the hits" });
+  for (const { path, count } of matches.folders) {
+    await expect(folders.getByRole("button", { name: `${path} ${count}`, exact: true })).toBeVisible();
+  }
+  await page.getByRole("button", { name: "Select them" }).click();
+  await expect(page.getByText(`${matches.image_ids.length} pictures selected`)).toBeVisible();
+  await page.keyboard.press("Escape"); // ends the selection, not the search
+  await expect(page.getByRole("region", { name: "Selection" })).toBeHidden();
+
+  await folders.getByRole("button", { name: /^animals/ }).click();
+  await expect(page).toHaveURL(/folder=animals/);
+  await expect(folders.getByRole("button", { name: /^animals/ })).toHaveAttribute("aria-pressed", "true");
+  expect(await folders.getByRole("button").count(), "the others can still be chosen").toBe(matches.folders.length);
+});
+
 test("an honest answer where nothing fits", async ({ page }) => {
   await page.goto("./");
   await searchFor(page, "a tax form from the ministry of finance");

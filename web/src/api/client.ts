@@ -22,7 +22,7 @@ export async function request(input: RequestInfo | URL, init?: RequestInit): Pro
     return await fetch(input, init);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ServiceError(0, "No answer", "The service does not answer. Is it running, and are you online?");
+    throw new ServiceError(0, "No answer", "");
   }
 }
 

@@ -1,3 +1,4 @@
+import { t } from "@lingui/core/macro";
 import type { components } from "./schema";
 
 type Problem = components["schemas"]["Problem"];
@@ -13,10 +14,6 @@ export class ServiceError extends Error {
   ) {
     super(detail || title);
     this.name = "ServiceError";
-  }
-
-  get unreachable(): boolean {
-    return this.status === 0;
   }
 }
 
@@ -37,4 +34,7 @@ export const isServiceError = (error: unknown, ...statuses: number[]): error is 
   error instanceof ServiceError && (!statuses.length || statuses.includes(error.status));
 
 /** What to show a person. */
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+export function messageOf(error: unknown): string {
+  if (isServiceError(error, 0)) return t`The service does not answer. Is it running, and are you online?`;
+  return error instanceof Error ? error.message : String(error);
+}

@@ -41,8 +41,11 @@ export function matches(keys: string, event: KeyboardEvent): boolean {
   return control && !event.altKey && event.key.toLowerCase() === key.toLowerCase();
 }
 
-/** While the component is there, its shortcuts work (never while a person types in a field). */
-export function useShortcuts(shortcuts: Shortcut[]): void {
+/**
+ * While the component is there, its shortcuts work (never while a person types in a field). `first`: before those of other components with
+ * the same keys.
+ */
+export function useShortcuts(shortcuts: Shortcut[], { first = false } = {}): void {
   const press = useEffectEvent((event: KeyboardEvent) => {
     if (event.defaultPrevented || isTyping(event.target) || document.querySelector("dialog[open]")) return;
     const match = shortcuts.find((each) => matches(each.keys, event));
@@ -62,9 +65,9 @@ export function useShortcuts(shortcuts: Shortcut[]): void {
     };
   }, [description]);
   useEffect(() => {
-    addEventListener("keydown", press);
-    return () => removeEventListener("keydown", press);
-  }, []);
+    addEventListener("keydown", press, { capture: first });
+    return () => removeEventListener("keydown", press, { capture: first });
+  }, [first]);
 }
 
 const overlay = { open: false };

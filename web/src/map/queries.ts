@@ -1,14 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { answer, api, type ImageResult, type Schemas, type SearchResult } from "../api/client";
+import { answer, api } from "../api/client";
 import { type MapData, readMap } from "./map-data";
 
 const ASK_AGAIN_MS = 6_000;
-const PAGE = 100;
-/** Hits that are lit up at most. */
-const MOST_HITS = 1_000;
-/** What may well fit; see docs/queries.md. */
-const FITS = 0.5;
 /** Shown where nothing fits. */
 const NEAREST = 12;
 
@@ -44,21 +39,12 @@ export interface Hits {
   poor: boolean;
 }
 
-const fits = ({ relevance }: ImageResult): boolean => (relevance ?? 0) >= FITS;
-
 async function search(text: string, signal: AbortSignal): Promise<Hits> {
-  const found: ImageResult[] = [];
-  let body: Schemas["ComposedSearch"] | null = { terms: [{ text, weight: 1 }], k: PAGE };
-  while (body) {
-    const page: SearchResult = await answer(api.POST("/api/v1/search", { body, signal }));
-    found.push(...page.results);
-    const last = page.results.at(-1);
-    const more = last && fits(last) && found.length < MOST_HITS;
-    body = more && page.next_cursor ? { cursor: page.next_cursor, k: PAGE } : null;
-  }
-  const fitting = found.filter(fits);
-  const shown = fitting.length ? fitting : found.slice(0, NEAREST);
-  return { ids: shown.map((each) => each.image_id), poor: !fitting.length };
+  const terms = [{ text, weight: 1 }];
+  const { image_ids: ids } = await answer(api.POST("/api/v1/search/matches", { body: { terms }, signal }));
+  if (ids.length) return { ids, poor: false };
+  const nearest = await answer(api.POST("/api/v1/search", { body: { terms, k: NEAREST }, signal }));
+  return { ids: nearest.results.map((each) => each.image_id), poor: true };
 }
 
 /** What the words find, all of it as far as it fits. */

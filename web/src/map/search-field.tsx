@@ -20,6 +20,7 @@ export function SearchField({ text, onSearch, hits, error, onShow, onSelect }: P
   const { t } = useLingui();
   const [words, setWords] = useState(text);
   useEffect(() => setWords(text), [text]);
+  const count = hits?.ids.length ?? 0;
   const submit = (event: FormEvent) => {
     event.preventDefault();
     onSearch(words.trim());
@@ -60,10 +61,10 @@ export function SearchField({ text, onSearch, hits, error, onShow, onSelect }: P
               {hits.poor ? (
                 <Trans>Nothing fits well. The nearest are lit up.</Trans>
               ) : (
-                <Plural value={hits.ids.length} one="# picture fits." other="# pictures fit." />
+                <Plural value={count} one="# picture fits." other="# pictures fit." />
               )}
             </p>
-            {hits.ids.length > 0 && (
+            {count > 0 && (
               <>
                 <button type="button" onClick={onShow}>
                   <Trans>Go there</Trans>

@@ -1,12 +1,34 @@
 import { expect, it } from "vitest";
 import { facetsOf } from "./facets";
 
-it("counts hits by folder, the fullest first", () => {
-  const hits = ["b", "a", "b", "", "c", "a", "b"].map((folder) => ({ folder }));
-  expect(facetsOf(hits)).toEqual([
-    { folder: "b", count: 3 },
-    { folder: "a", count: 2 },
-    { folder: "", count: 1 },
-    { folder: "c", count: 1 },
+const MATCHES = {
+  folders: [
+    { path: "b", count: 9 },
+    { path: "", count: 2 },
+    { path: "a", count: 1 },
+  ],
+};
+const HITS = ["c", "b", "c"].map((folder) => ({ folder }));
+
+it("counts what fits, not the hits that happen to be shown", () => {
+  expect(facetsOf(MATCHES, HITS, [])).toEqual([
+    { folder: "b", count: 9 },
+    { folder: "", count: 2 },
+    { folder: "a", count: 1 },
   ]);
+});
+
+it("names the folders of the hits where it is not known what fits, or nothing does", () => {
+  const named = [
+    { folder: "c", count: null },
+    { folder: "b", count: null },
+  ];
+  expect(facetsOf(undefined, HITS, [])).toEqual(named);
+  expect(facetsOf({ folders: [] }, HITS, [])).toEqual(named);
+});
+
+it("keeps what is chosen, in its place, however many others there are", () => {
+  const many = { folders: Array.from({ length: 30 }, (_, i) => ({ path: `f${i}`, count: 30 - i })) };
+  const shown = facetsOf(many, [], ["f20", "gone"]).map((each) => each.folder);
+  expect(shown).toEqual([...Array.from({ length: 10 }, (_, i) => `f${i}`), "f20", "gone"]);
 });

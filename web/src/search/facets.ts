@@ -1,15 +1,29 @@
-import type { ImageResult } from "../api/client";
+import type { ImageResult, Schemas } from "../api/client";
 
 export interface Facet {
   folder: string;
-  count: number;
+  /** Pictures that fit; null where that is not known. */
+  count: number | null;
 }
 
-/** The folders of the hits with the number of hits in each, the fullest first. */
-export function facetsOf(hits: readonly Pick<ImageResult, "folder">[]): Facet[] {
-  const counts = new Map<string, number>();
-  for (const { folder } of hits) counts.set(folder, (counts.get(folder) ?? 0) + 1);
-  return [...counts]
-    .map(([folder, count]) => ({ folder, count }))
-    .sort((a, b) => b.count - a.count || a.folder.localeCompare(b.folder));
+const MOST_FACETS = 12;
+
+/**
+ * The folders to choose from: those of all pictures that fit, the fullest first, or else those of the hits. What is chosen is always among
+ * them.
+ */
+export function facetsOf(
+  matches: Pick<Schemas["MatchingPictures"], "folders"> | undefined,
+  hits: readonly Pick<ImageResult, "folder">[],
+  chosen: readonly string[],
+): Facet[] {
+  const found: Facet[] = matches?.folders.length
+    ? matches.folders.map(({ path, count }) => ({ folder: path, count }))
+    : [...new Set(hits.map(({ folder }) => folder))].map((folder) => ({ folder, count: null }));
+  const isChosen = ({ folder }: Facet) => chosen.includes(folder);
+  const missing = chosen.filter((folder) => !found.some((each) => each.folder === folder));
+  const first = [...found.filter(isChosen), ...missing.map((folder) => ({ folder, count: null }))];
+  const shown = found.filter((each) => !isChosen(each)).slice(0, Math.max(0, MOST_FACETS - first.length));
+  const order = [...found, ...first];
+  return [...first, ...shown].sort((a, b) => order.indexOf(a) - order.indexOf(b));
 }

@@ -39,21 +39,32 @@ export async function bodyTerms(search: Pick<Search, "q" | "term">): Promise<Bod
 export const hasWords = (search: Pick<Search, "q" | "term">): boolean =>
   Boolean(search.q.trim()) || search.term.some((each) => each.kind === "text" && each.weight > 0);
 
-export const bodyOf = async (search: Search): Promise<Body> => ({
+/** What is searched for, however it is answered. */
+const askedFor = async (search: Search) => ({
   terms: await bodyTerms(search),
-  k: PAGE,
   folders: search.folder,
   auto_folder: search.guess && !search.folder.length,
   mode: hasWords(search) ? search.mode : "vector",
-  sort: search.sort,
   fold_duplicates: search.fold,
-  combine: search.all ? "all" : "sum",
+  combine: search.all ? ("all" as const) : ("sum" as const),
   minus_words: search.minus,
   leave_out_queried: true,
+});
+
+export const bodyOf = async (search: Search): Promise<Body> => ({
+  ...(await askedFor(search)),
+  k: PAGE,
+  sort: search.sort,
 });
 
 /** One page of hits. Raises ServiceError (410: the library has changed too much, search again) and UploadGone. */
 export async function searchPage(search: Search, cursor: string | null, signal: AbortSignal): Promise<SearchResult> {
   const body = cursor ? { cursor, k: PAGE } : await bodyOf(search);
   return answer(api.POST("/api/v1/search", { body, signal }));
+}
+
+/** All pictures that fit a search, and where they lie. Raises ServiceError (501, 503: it is not known what fits) and UploadGone. */
+export async function matchesOf(search: Search, signal: AbortSignal): Promise<Schemas["MatchingPictures"]> {
+  const body = { ...(await askedFor(search)), min_relevance: 0 };
+  return answer(api.POST("/api/v1/search/matches", { body, signal }));
 }

@@ -17,6 +17,7 @@ import { SelectionBar } from "../selection/selection-bar";
 import { RefineBar } from "../sessions/refine-bar";
 import { shownOptions } from "../sessions/refining";
 import { HitOverlay } from "./hit-overlay";
+import { useMatches } from "./matches";
 import { searchPage, UploadGone } from "./request";
 import styles from "./results.module.css";
 import { Toolbar } from "./toolbar";
@@ -88,13 +89,8 @@ function Failure({ error, again }: { error: unknown; again: () => void }) {
       </EmptyState>
     );
   }
-  const title = isServiceError(error, 0) ? (
-    <Trans>The service does not answer</Trans>
-  ) : (
-    <Trans>This search failed</Trans>
-  );
   return (
-    <LoadFailure title={title} error={error} retry={again}>
+    <LoadFailure title={<Trans>This search failed</Trans>} error={error} retry={again}>
       {isServiceError(error) && error.requestId && (
         <p>
           <Trans>In the service's log it is request {error.requestId}.</Trans>
@@ -170,6 +166,26 @@ function Understood({ result, search, change }: Props & { result: SearchResult }
   );
 }
 
+/** How many pictures fit, on no page yet or on one, and a way to take them all. */
+function Fitting({ search }: { search: Search }) {
+  const { data, isPlaceholderData } = useMatches(search);
+  const count = data?.image_ids.length;
+  // Its place stays where nothing fits, or nothing is known yet: else the hits would jump.
+  if (!data || !count || isPlaceholderData) return <span className={styles.fitting} />;
+  return (
+    <span className={styles.fitting}>
+      {data.is_whole ? (
+        <Plural value={count} one="# picture fits." other="# pictures fit." />
+      ) : (
+        <Plural value={count} one="# picture fits, or more." other="# pictures fit, or more." />
+      )}{" "}
+      <button type="button" onClick={() => selection.set(data.image_ids)}>
+        <Trans>Select them</Trans>
+      </button>
+    </span>
+  );
+}
+
 /** The hits of the search in the address, page after page. */
 export function Results({ search, change }: Props) {
   const { t } = useLingui();
@@ -200,6 +216,7 @@ export function Results({ search, change }: Props) {
             {" · "}
             <Trans>{Math.round(first.took_ms)} ms</Trans>
           </p>
+          <Fitting search={search} />
         </Toolbar>
       ) : (
         <div className={styles.toolbarPending} />

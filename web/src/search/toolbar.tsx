@@ -2,6 +2,7 @@ import { Trans, useLingui } from "@lingui/react/macro";
 import type { ReactNode } from "react";
 import type { ImageResult } from "../api/client";
 import { facetsOf } from "./facets";
+import { useMatches } from "./matches";
 import { hasWords } from "./request";
 import styles from "./toolbar.module.css";
 import { type ChangeSearch, MODES, type Search, SORTS } from "./url";
@@ -14,18 +15,19 @@ interface Props {
   children?: ReactNode;
 }
 
-const MOST_FACETS = 12;
-
 function Facets({ search, change, hits }: Omit<Props, "children">) {
   const { t } = useLingui();
-  const facets = facetsOf(hits).slice(0, MOST_FACETS);
-  if (facets.length < 2 && !search.folder.length) return null;
+  // Those of other folders too, so that a choice can be changed.
+  const everywhere = search.folder.length ? { ...search, folder: [], guess: false } : search;
+  const { data, isPending } = useMatches(everywhere);
+  const facets = facetsOf(data, hits, search.folder);
+  if (!facets.some((each) => each.folder)) return null;
   const toggle = (folder: string) => {
     const without = search.folder.filter((each) => each !== folder);
     void change({ folder: without.length < search.folder.length ? without : [...without, folder] });
   };
   return (
-    <ul className={styles.facets} aria-label={t`Folders of the hits`}>
+    <ul className={styles.facets} aria-label={t`Folders of the hits`} data-pending={isPending || undefined}>
       {facets.map(({ folder, count }) => (
         <li key={folder}>
           <button
@@ -34,7 +36,7 @@ function Facets({ search, change, hits }: Omit<Props, "children">) {
             disabled={!folder}
             onClick={() => toggle(folder)}
           >
-            {folder || t`the top`} <span>{count}</span>
+            {folder || t`the top`} {count !== null && <span>{count}</span>}
           </button>
         </li>
       ))}

@@ -30,10 +30,13 @@ function Bar({ selected, children }: { selected: ReadonlySet<string>; children: 
   const count = everything?.count ?? selected.size;
   const askToDelete = () => setMeant(everything?.meant ?? { image_ids: [...selected] });
 
-  useShortcuts([
-    { keys: "Escape", what: t`Select nothing`, run: selection.clear },
-    ...(readOnly ? [] : [{ keys: "Delete", what: t`Delete the selected pictures`, run: askToDelete }]),
-  ]);
+  useShortcuts(
+    [
+      { keys: "Escape", what: t`Select nothing`, run: selection.clear },
+      ...(readOnly ? [] : [{ keys: "Delete", what: t`Delete the selected pictures`, run: askToDelete }]),
+    ],
+    { first: true },
+  );
   return (
     <section className={styles.bar} aria-label={t`Selection`}>
       <p className={styles.count} role="status">

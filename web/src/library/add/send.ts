@@ -24,8 +24,7 @@ function post(path: string, form: FormData, onSent: (share: number) => void, sig
     for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => onSent(event.total ? event.loaded / event.total : 0);
     request.upload.onload = () => onSent(1);
-    request.onerror = () =>
-      reject(new ServiceError(0, "No answer", "The connection broke, or the service does not answer."));
+    request.onerror = () => reject(new ServiceError(0, "No answer", ""));
     request.onabort = () => reject(new DOMException("The upload was cancelled", "AbortError"));
     request.onload = () => {
       const { status, response } = request;

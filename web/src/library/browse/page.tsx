@@ -73,7 +73,14 @@ export function BrowsePage() {
             </div>
           </>
         ) : (
-          folders.isPending && <PendingTree />
+          folders.isPending && (
+            <>
+              <div className={styles.wide}>
+                <PendingTree />
+              </div>
+              <div className={styles.narrow} />
+            </>
+          )
         )}
         <DeletedLately />
       </aside>
