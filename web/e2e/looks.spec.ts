@@ -112,6 +112,20 @@ test("while the service does not answer, the page says so and recovers", async (
   await expect(hits(page).first().getByRole("img")).toHaveAttribute("alt", /dog/);
 });
 
+test("a page whose script does not come says so, and the other pages still work", async ({ page }) => {
+  await page.goto("./");
+  await page.route(/assets\/.*\.js$/, (route) => route.abort());
+  const sections = page.getByRole("navigation", { name: "Sections" });
+  await sections.getByRole("link", { name: "Map" }).click();
+  await expect(page.getByRole("heading", { name: "This page failed" })).toBeVisible();
+  await sections.getByRole("link", { name: "Search" }).click();
+  await expect(page.getByRole("heading", { name: "Find a picture by what it shows" })).toBeVisible();
+  await sections.getByRole("link", { name: "Map" }).click();
+  await page.unroute(/assets\/.*\.js$/);
+  await page.getByRole("button", { name: "Load it again" }).click();
+  await expect(page.getByRole("searchbox", { name: "Search on the map" })).toBeVisible();
+});
+
 test("with reduced motion nothing moves by itself", async ({ page }) => {
   await page.emulateMedia({ reducedMotion: "reduce" });
   await page.goto("./?q=a+cat");

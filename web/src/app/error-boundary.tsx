@@ -4,12 +4,22 @@ import { messageOf } from "../api/problems";
 import { Button } from "../parts/button";
 import { EmptyState } from "../parts/empty-state";
 
+interface Props {
+  /** Which page is shown: an error ends with its page. */
+  page: string;
+  children: ReactNode;
+}
+
 /** Shows an error of ours in place of the page, and lets the person try again. */
-export class ErrorBoundary extends Component<{ children: ReactNode }, { error: unknown }> {
+export class ErrorBoundary extends Component<Props, { error: unknown }> {
   state = { error: null as unknown };
 
   static getDerivedStateFromError(error: unknown) {
     return { error };
+  }
+
+  componentDidUpdate({ page }: Props) {
+    if (this.state.error !== null && page !== this.props.page) this.setState({ error: null });
   }
 
   render() {

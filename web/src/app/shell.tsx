@@ -1,6 +1,6 @@
 import { Trans, useLingui } from "@lingui/react/macro";
 import { lazy, Suspense } from "react";
-import { Link, Route, Router, Switch, useRoute } from "wouter";
+import { Link, Route, Router, Switch, useLocation, useRoute } from "wouter";
 import { ROUTER_BASE } from "../api/addresses";
 import { Toasts } from "../parts/toasts";
 import { SearchPage } from "../search/page";
@@ -56,16 +56,21 @@ function Header() {
 }
 
 function Pages() {
+  const [page] = useLocation();
   useTopOfNewPage();
   return (
-    <Switch>
-      <Route path="/" component={SearchPage} />
-      <Route path="/pictures/:id">{({ id }) => <PicturePage key={id} id={id} />}</Route>
-      <Route path="/library/*?" component={LibraryPage} />
-      <Route path="/map" component={MapPage} />
-      <Route path="/generate" component={GenerationPage} />
-      <Route component={NotFound} />
-    </Switch>
+    <ErrorBoundary page={page}>
+      <Suspense fallback={<div className={styles.pending} />}>
+        <Switch>
+          <Route path="/" component={SearchPage} />
+          <Route path="/pictures/:id">{({ id }) => <PicturePage key={id} id={id} />}</Route>
+          <Route path="/library/*?" component={LibraryPage} />
+          <Route path="/map" component={MapPage} />
+          <Route path="/generate" component={GenerationPage} />
+          <Route component={NotFound} />
+        </Switch>
+      </Suspense>
+    </ErrorBoundary>
   );
 }
 
@@ -76,11 +81,7 @@ export function Shell() {
       <Header />
       <OfflineBar />
       <main id="main" tabIndex={-1} className={styles.main}>
-        <ErrorBoundary>
-          <Suspense fallback={<div className={styles.pending} />}>
-            <Pages />
-          </Suspense>
-        </ErrorBoundary>
+        <Pages />
       </main>
       <ShortcutOverlay />
       <Toasts />
