@@ -134,7 +134,7 @@ class SearchConditions(Conditions):
 
 
 class _Composed(Schema):
-    """What several terms are searched for by, whatever is answered."""
+    """The fields that `/search` and `/search/matches` share."""
 
     terms: list[SearchTerm] | None = None
     combine: Annotated[
@@ -211,7 +211,7 @@ class ComposedSearch(_Composed, Continued):
 
 
 class MatchingSearch(_Composed):
-    """As `POST /search`, without what only hits have."""
+    """As `POST /search`, without `k`, `cursor`, `sort` and `explain`."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -227,3 +227,6 @@ class MatchingSearch(_Composed):
             description="leave out less relevant pictures; 0: all that may well fit, by relevance (0.5) or words",
         ),
     ] = 0
+    fold_duplicates: Annotated[
+        bool, Field(strict=True, description="name one file of each photo: identical and resized files show the same")
+    ] = False

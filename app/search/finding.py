@@ -61,6 +61,11 @@ class Ranking:
     note: str | None
     has_more: bool
     """Whether there may be pictures after these."""
+    good_match: bool | None = None
+    best_relevance: float | None = None
+    """Both as in `Found`."""
+    is_whole: bool = True
+    """Whether all pictures were looked through that could come before these, or among them."""
 
 
 class _Ranked(NamedTuple):
@@ -117,6 +122,7 @@ class _Walk:
         self._fold = partial(first_of_each, before=view.records_of(shown) if self.query.fold_duplicates else ())
         self.notes: list[str] = []
         self.judged: Judgement | None = None
+        self._is_whole = True
         is_for_all = self.query.combine == "all" and len(prepared.plus_terms) > 1
         self._least = self.query.min_relevance
         if self.query.sort != "score":
@@ -128,13 +134,13 @@ class _Walk:
         self._has_to_fit_all = is_for_all and self._modalities is not None
 
     def found(self, locator: Locator) -> Found:
-        matches, good_match, has_more = self._best(self.query.k)
-        best = max(self.judged.relevances, default=0.0) if self.judged else None
-        return Found(self.hits(matches, locator), good_match, self._note, has_more, best)
+        best = self.ranking(self.query.k)
+        return Found(self.hits(best.matches, locator), best.good_match, best.note, best.has_more, best.best_relevance)
 
     def ranking(self, count: int) -> Ranking:
-        matches, _, has_more = self._best(count)
-        return Ranking(list(matches), self._note, has_more)
+        matches, good_match, has_more = self._best(count)
+        best = max(self.judged.relevances, default=0.0) if self.judged else None
+        return Ranking(list(matches), self._note, has_more, good_match, best, self._is_whole)
 
     def hits(self, matches: Sequence[Match], locator: Locator) -> list[Hit]:
         parts = self._parts(matches)
@@ -154,6 +160,7 @@ class _Walk:
         taken, is_whole = take(source, rules, most + 1)
         matches = taken[:most]
         if not is_whole:
+            self._is_whole = False
             self.notes.append(CUT_SHORT)
         good_match = self._good_match(matches)
         if self.query.mode == "vector" and self.judged:
@@ -250,6 +257,8 @@ class _Walk:
             np.stack([term.vector for term in self.prepared.plus_terms]), CANDIDATES,
             folders=self.prepared.folders, among=self._among,
         )  # fmt: skip
+        if any(len(hits) == CANDIDATES for hits in of_terms):
+            self._is_whole = False
         rows = sorted({row for hits in of_terms for row, _ in hits})
         if not rows:
             return []
@@ -276,7 +285,7 @@ class _Walk:
     # What is said of them
 
     def _good_match(self, matches: Sequence[Match]) -> bool | None:
-        """Of words, it is a good match too where half of their weight is found."""
+        """It is a good match too where a picture has half of the query's words."""
         if self.scales is None:
             return None
         if self.query.mode == "vector":

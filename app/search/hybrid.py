@@ -18,6 +18,11 @@ from app.words.index import NOTHING, WordHits
 CANDIDATES: Final = 100
 """Of each search, at least. Pictures further behind in both can't come to the front."""
 
+LOST: Final = (
+    "How near some pictures are that the words found is not known: the vector server has lost some of their vectors. "
+    "`image2search index --rebuild` brings them back."
+)
+
 Relevances: TypeAlias = Callable[[Sequence[tuple[ImageRecord, float]]], Sequence[float]]
 """The relevance, 0 to 1, of pictures with their cosines."""
 
@@ -73,7 +78,8 @@ def search_words(
         [
             Match(records[row], score, cosines.get(row), relevance.get(row), score, row in named, had[row])
             for row, score in hits
-        ]
+        ],
+        LOST if rows and not cosines else None,
     )
 
 
@@ -101,7 +107,10 @@ def search_both(
     only_words = [row for row in by_words if row not in cosines]
     records |= dict(zip(only_words, view.records_of(only_words), strict=True))
     by_vectors = list(cosines)
-    cosines |= _cosines(view, only_words, vector)
+    others = _cosines(view, only_words, vector)
+    if only_words and not others:
+        problem = LOST
+    cosines |= others
     known = relevances([(records[row], cosine) for row, cosine in cosines.items()]) if relevances else []
     relevance = dict(zip(cosines, known, strict=True)) if relevances else {}
     fits = words.others | dict(words.hits)

@@ -40,8 +40,8 @@ def rules_of(prepared: Prepared, scales: Scales | None, view: View) -> list[Rule
 def _rules(prepared: Prepared, scales: Scales | None, view: View) -> Iterator[Rule]:
     query = prepared.query
     if query.leave_out_queried:
-        gone = prepared.queried_ids
-        yield lambda found: [match.record.image_id not in gone for match in found]
+        if gone := prepared.queried_ids:
+            yield lambda found: [match.record.image_id not in gone for match in found]
         if prepared.sent_pictures:
             yield partial(_differ, np.stack(prepared.sent_pictures), view)
     if query.caption:
@@ -62,7 +62,7 @@ def take(source: Callable[[int], Sequence[Match]], rules: Sequence[Rule], k: int
     """
     if not rules:
         return list(source(k)), True
-    asked = 2 * k
+    asked = min(2 * k, max(k, MOST_LOOKED_THROUGH))
     while True:
         found = source(asked)
         kept = _kept(found, rules)

@@ -4,11 +4,11 @@ Where nothing in a guessed folder is relevant, the same vector is searched every
 is the answer, and the answer says so. Other searches cost nothing more. `scripts.bench_net` measures the rule.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
-from app.catalog.view import View
-from app.search.finding import Finder, Found
+from app.search.finding import Found, Ranking
 from app.search.folders import FolderChoice
 from app.search.prepared import Prepared
 from app.search.relevance.relevance import LEAST_RELEVANCE
@@ -17,15 +17,18 @@ LEAST_GAIN: Final = 0.25
 """In relevance. A relevant picture outside is clearly better from here on."""
 
 
-def find_with_net(finder: Finder, prepared: Prepared, view: View) -> tuple[Prepared, Found]:
-    """What is found in the folder of the query, or everywhere, and the query of it. Raises as `Finder.find`."""
-    found = finder.find(prepared, view)
+Answer = TypeVar("Answer", Found, Ranking)
+
+
+def find_with_net(find: Callable[[Prepared], Answer], prepared: Prepared) -> tuple[Prepared, Answer]:
+    """What `find` finds in the folder of the query, or everywhere, and the query of it. Raises as `find`."""
+    found = find(prepared)
     choice = prepared.choice
     if choice is None or not _is_doubtful(choice, found):
         return prepared, found
     inside = found.best_relevance or 0.0
     wider = replace(prepared, choice=replace(choice, widened=True))
-    everywhere = finder.find(wider, view)
+    everywhere = find(wider)
     if not is_clearly_better(everywhere.best_relevance or 0.0, inside):
         return prepared, found
     notes = filter(None, (_note(choice), everywhere.note))
@@ -37,7 +40,7 @@ def is_clearly_better(outside: float, inside: float, margin: float = LEAST_GAIN)
     return inside < LEAST_RELEVANCE <= outside and outside >= inside + margin
 
 
-def _is_doubtful(choice: FolderChoice, found: Found) -> bool:
+def _is_doubtful(choice: FolderChoice, found: Found | Ranking) -> bool:
     """Whether the folder was only guessed, and nothing in it fits what else the text says, by vector or by words."""
     return (
         choice.source == "detected"

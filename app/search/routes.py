@@ -34,6 +34,7 @@ Fetching = Annotated[Fetcher, Depends(_fetcher)]
 router = APIRouter(prefix="/search", tags=["search"])
 
 _PROBLEMS = problems(400, 404, 408, 410, 413, 415, 422, 501, 503)
+_OF_MATCHES = problems(400, 404, 408, 413, 415, 422, 501, 503)
 
 
 @router.post("", dependencies=[Depends(takes_only("application/json"))], responses=_PROBLEMS)
@@ -44,7 +45,7 @@ async def search_composed(body: ComposedSearch, request: Request, fetcher: Fetch
     return SearchResult.of(await _search_of(request).search(body.query(fetched), seen), request)
 
 
-@router.post("/matches", dependencies=[Depends(takes_only("application/json"))], responses=_PROBLEMS)
+@router.post("/matches", dependencies=[Depends(takes_only("application/json"))], responses=_OF_MATCHES)
 async def search_matches(
     body: MatchingSearch, request: Request, fetcher: Fetching, view: ViewSource
 ) -> MatchingPictures:

@@ -188,7 +188,7 @@ class SearchService:
     def _first_page(
         self, prepared: Prepared, view: View, understood: Understood | None
     ) -> tuple[Prepared, Found, str | None]:
-        prepared, found = find_with_net(self._finder, prepared, view)
+        prepared, found = find_with_net(lambda asked: self._finder.find(asked, view), prepared)
         return prepared, found, self._pages.cursor_after(found, prepared, view, understood)
 
     async def _next_page(self, text: str, k: int, view: View, asked: "_Asked") -> SearchAnswer:

@@ -239,12 +239,14 @@ class WordIndex:
     def _parts_had(
         self, rows: Sequence[int], sought: Sequence[Sought], file: WordFile, overlay: Overlay
     ) -> dict[int, float]:
-        ids = np.array(rows, np.int64)
-        places, found = self._listing.locate(ids)
-        found &= ~np.isin(ids, np.fromiter(self._touched, np.int64, len(self._touched)))
-        others = ids[~found].tolist()
-        in_file, added = parts_had(sought, file, places[found].astype(np.int32), overlay, others)
-        return dict(zip(ids[found].tolist(), in_file, strict=True)) | dict(zip(others, added, strict=True))
+        others = [row for row in rows if row in self._touched]
+        kept = [row for row in rows if row not in self._touched]
+        places, found = self._listing.locate(np.array(kept, np.int64))
+        in_file, added = parts_had(sought, file, places.astype(np.int32), overlay, others)
+        had = {
+            row: part if is_there else 0.0 for row, part, is_there in zip(kept, in_file, found.tolist(), strict=True)
+        }
+        return had | dict(zip(others, added, strict=True))
 
 
 def _seen_rows(rows: Iterable[int], overlay: Overlay, folders: Collection[str], among: Ids | None) -> list[int]:

@@ -29,8 +29,8 @@ class Sought:
     terms: tuple[tuple[str, int], ...]
     """Each with the score of a picture for one step of weight. The best one of a picture counts."""
     is_required: bool
-    share: float = 0.0
-    """Of the idf of all words of the query."""
+    part: float = 0.0
+    """Of the idf of the words that are scored, and of those that no picture has."""
     forms: tuple[str, ...] = ()
     """Those of `terms` that are the word itself, in any of its forms."""
 
@@ -45,8 +45,12 @@ def seek(query: WordQuery, count: int, expansions: Callable[[str], dict[str, Sta
     total = sum(idfs)
     known = [(idf / total, word, terms) for idf, (word, terms) in zip(idfs, found, strict=True)]
     known = [one for one in known if one[2] or one[1].is_required]
-    rarest = sorted(known, key=lambda one: (not one[1].is_required, -one[0]))[:MOST_SCORED]
-    return [Sought(_shares(terms, share), word.is_required, share, _forms(terms)) for share, word, terms in rarest]
+    known.sort(key=lambda one: (not one[1].is_required, -one[0]))
+    rarest, passed_over = known[:MOST_SCORED], known[MOST_SCORED:]
+    whole = 1 - sum(share for share, _, _ in passed_over)
+    return [
+        Sought(_shares(terms, share), word.is_required, share / whole, _forms(terms)) for share, word, terms in rarest
+    ]
 
 
 def score_overlay(overlay: Overlay, sought: Sequence[Sought]) -> dict[int, int]:
@@ -73,9 +77,9 @@ def fraction(score: int) -> float:
 def parts_had(
     sought: Sequence[Sought], file: WordFile, places: Places, overlay: Overlay, rows: Sequence[int]
 ) -> tuple[list[float], list[float]]:
-    """Which part of the query's words, by their idf, pictures have at all: those at places of the file, and added rows.
+    """Which part of the query's words, by their idf, pictures have: those at places of the file, and added rows.
 
-    Unlike a score, it does not depend on where a picture has a word, and how often.
+    It does not matter where a picture has a word, and how often. Of long queries, only the words that are scored count.
     """
     in_file, added = np.zeros(len(places)), np.zeros(len(rows))
     for word in sought:
@@ -84,8 +88,8 @@ def parts_had(
             has |= file.has(term, places)
             having = overlay.find(term)
             has_added |= np.array([row in having for row in rows], bool)
-        in_file += word.share * has
-        added += word.share * has_added
+        in_file += word.part * has
+        added += word.part * has_added
     return np.round(in_file, 9).tolist(), np.round(added, 9).tolist()
 
 

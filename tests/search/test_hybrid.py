@@ -137,3 +137,7 @@ def test_a_picture_whose_vector_a_server_lost_is_found_by_its_words(tmp_path: Pa
     state.vectors.remove([next(row for row, each in state.records.items() if each.object_key == "c/dog.jpg")])
     found = search_both(View(state), "dog", vector("a/invoice.jpg"), 6, relevances=halved).found
     assert (keys(found)[0], found[0].cosine) == ("c/dog.jpg", None)
+    told = search_words(View(state), "dog", vector("a/invoice.jpg"), 6, relevances=halved)
+    assert told.found[0].relevance is None
+    assert told.problem is not None
+    assert "lost" in told.problem

@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.bootstrap import Parts
 from app.models import bank
-from app.search import matching
+from app.search import finding, leaving_out, matching
 from app.settings import ModelSettings, SearchSettings
 from app.types import Vectors, image_id_of
 from tests.support.service import FakeEmbedder, make_parts, serving_parts, wait_until
@@ -88,36 +88,63 @@ QUERIES: list[dict] = [
     for fields in ({}, {"folders": ["hats"]}, {"min_relevance": 0.2}, {"fold_duplicates": True})
 ]
 QUERIES += [
-    {"terms": [{"image_id": ME}], "leave_out_queried": True},
+    {"terms": [{"image_id": ME}], "leave_out_queried": True, "min_relevance": 0.01},
     {"terms": [{"text": "red"}, {"text": "green", "weight": -0.3, "exclude": True}]},
-    {"terms": [{"text": "red"}, {"image_id": ME}], "combine": "all"},
+    {"terms": [{"text": "red"}, {"image_id": image_id_of("hats/0.png")}], "combine": "all"},
     {"terms": [{"text": "hats"}], "mode": "words"},
-    {"terms": [{"text": "red summer"}], "mode": "hybrid"},
+    {"terms": [{"text": "hats"}], "mode": "words", "min_relevance": 0.5},
+    {"terms": [{"text": "red"}], "mode": "hybrid"},
 ]
 
 
-@pytest.mark.parametrize("depths", [(500, 10_000), (4, 10_000)])
+@pytest.mark.parametrize("looked_at", [(500, 10_000), (4, 10_000)])
 @pytest.mark.parametrize("body", QUERIES, ids=str)
 def test_they_are_the_fitting_hits_of_all_pages(
-    client: httpx2.Client, body: dict, depths: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    client: httpx2.Client, body: dict, looked_at: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the best ones fit, more are looked at."""
-    monkeypatch.setattr(matching, "DEPTHS", depths)
+    monkeypatch.setattr(matching, "LOOKED_AT", looked_at)
     hits, is_good = all_hits(client, body)
-    by_words = body.get("mode") == "words"  # each hit has the only word
-    fitting = [hit for hit in hits if by_words or (hit["relevance"] or 0) >= body.get("min_relevance", 0.5)]
+    least = body.get("min_relevance", 0.5)
+    by_words = body.get("mode") == "words" and "min_relevance" not in body  # each hit has the only word
+    fitting = [hit for hit in hits if by_words or (hit["relevance"] or 0) >= least]
+    assert fitting
+    assert is_good or "min_relevance" in body
     answer = ask(client, MATCHES, body)
-    assert answer["image_ids"] == ([hit["image_id"] for hit in fitting] if is_good else [])
+    assert answer["image_ids"] == [hit["image_id"] for hit in fitting]
     assert answer["is_whole"]
-    counts = Counter(hit["folder"] for hit in fitting) if is_good else {}
+    counts = Counter(hit["folder"] for hit in fitting)
     assert {each["path"]: each["count"] for each in answer["folders"]} == counts
     assert [each["count"] for each in answer["folders"]] == sorted(counts.values(), reverse=True)
 
 
-def test_the_queries_above_find_something(client: httpx2.Client) -> None:
-    found = [len(ask(client, MATCHES, body)["image_ids"]) for body in QUERIES]
-    assert sum(count > 0 for count in found) > len(QUERIES) / 2
-    assert max(found) > 7, "more than one page"
+def test_pictures_with_half_of_the_words_are_found_behind_many_with_fewer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names weigh more than folders, but the word of the folder is rarer, so it is the larger part of the query."""
+    monkeypatch.setattr(matching, "LOOKED_AT", (5, 10_000))
+    cats = {f"cats/{number}.png" for number in range(24)}
+    keys = (*cats, *(f"shoes/red_{number}.png" for number in range(26)))
+    with serving_parts(make_parts(tmp_path, keys=keys)) as client:
+        body = {"terms": [{"text": "red cats"}], "mode": "words"}
+        first = ask(client, SEARCH, body | {"k": 5})["results"]
+        assert all("red" in hit["object_key"] for hit in first)
+        assert set(ask(client, MATCHES, body)["image_ids"]) == {image_id_of(key) for key in cats}
+
+
+def test_what_was_not_looked_through_is_said(client: httpx2.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    alike = {"image_id": image_id_of("hats/0.png"), "weight": -0.01, "exclude": True}
+    excluding = {"terms": [{"text": "red"}, alike], "min_relevance": 0.001}
+    both = {"terms": [{"text": "red"}, {"image_id": image_id_of("hats/0.png")}], "combine": "all"}
+    assert ask(client, MATCHES, excluding)["is_whole"]
+    assert ask(client, MATCHES, both)["is_whole"]
+    monkeypatch.setattr(leaving_out, "MOST_LOOKED_THROUGH", 12)
+    monkeypatch.setattr(matching, "LOOKED_AT", (5, 12))
+    monkeypatch.setattr(finding, "CANDIDATES", 3)
+    cut = ask(client, MATCHES, excluding)
+    assert not cut["is_whole"]
+    assert "were looked through" in cut["note"]
+    assert not ask(client, MATCHES, both)["is_whole"]
 
 
 def test_nothing_fits_where_the_answer_is_no_good_match(client: httpx2.Client) -> None:
@@ -125,6 +152,7 @@ def test_nothing_fits_where_the_answer_is_no_good_match(client: httpx2.Client) -
     assert ask(client, SEARCH, body)["good_match"] is False
     answer = ask(client, MATCHES, body)
     assert (answer["image_ids"], answer["folders"], answer["is_whole"]) == ([], [], True)
+    assert ask(client, MATCHES, body | {"min_relevance": 0.01})["image_ids"], "unless it is said what is enough"
 
 
 def test_the_folder_is_the_one_that_a_search_chooses(client: httpx2.Client) -> None:
@@ -140,7 +168,7 @@ def test_where_more_may_fit_than_were_looked_at_it_is_said(
 ) -> None:
     body = {"terms": [{"text": "hats"}], "mode": "words"}
     assert len(ask(client, MATCHES, body)["image_ids"]) > 10
-    monkeypatch.setattr(matching, "DEPTHS", (5, 10))
+    monkeypatch.setattr(matching, "LOOKED_AT", (5, 10))
     answer = ask(client, MATCHES, body)
     assert len(answer["image_ids"]) == 10
     assert not answer["is_whole"]
@@ -151,6 +179,8 @@ def test_without_relevance_it_says_what_to_do(tmp_path: Path) -> None:
         answer = client.post(MATCHES, json={"terms": [{"text": "red"}]})
         assert answer.status_code == 501
         assert "SEARCH_RELEVANCE" in answer.json()["detail"]
+        by_words = {"terms": [{"text": "sunset1"}], "mode": "words", "min_relevance": 0.5}
+        assert client.post(MATCHES, json=by_words).status_code == 501
         named = ask(client, MATCHES, {"terms": [{"text": "sunset1"}], "mode": "words"})
         assert [each["path"] for each in named["folders"]] == ["nature"]
 

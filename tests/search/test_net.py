@@ -53,7 +53,9 @@ def find(
     visible: Collection[str] = EVERYWHERE, **fields: object,
 ) -> tuple[FolderChoice | None, Found]:  # fmt: skip
     query = Query.of(Text("a thing"), **{"k": 3, **fields})
-    prepared, found = find_with_net(finder, Prepared(query, choice, (wanted,)), View(snapshot, visible))
+    prepared, found = find_with_net(
+        lambda asked: finder.find(asked, View(snapshot, visible)), Prepared(query, choice, (wanted,))
+    )
     return prepared.choice, found
 
 

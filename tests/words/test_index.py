@@ -14,6 +14,7 @@ from app.words.analysis import Document
 from app.words.base import MADE_AT_ONCE, WordBase
 from app.words.file import WordFile
 from app.words.index import MOST_NAMED, WordHits, WordIndex
+from app.words.scoring import MOST_SCORED
 from tests.support.words import file_of, index_of, listing_of, rows_of
 
 WORDS = ["dog", "cat", "beach", "tree", "house", "car", "boat", "red", "blue", "old"]
@@ -196,9 +197,7 @@ def test_changes_answer_as_a_file_with_them_would(query: str) -> None:
 
 @pytest.mark.parametrize("changed", [False, True])
 @pytest.mark.parametrize("words", [["dog"], ["beach", "boat"], ["red", "old", "nowhere"]])
-def test_had_is_the_part_of_the_words_that_a_picture_has_wherever_and_however_often(
-    words: list[str], changed: bool
-) -> None:
+def test_had_is_the_part_of_the_words_that_a_picture_has_in_any_field(words: list[str], changed: bool) -> None:
     index, pictures = changed_by_turns(INDEX) if changed else (INDEX, PICTURES)
     texts = {row: f"{each.object_key} {each.caption} {each.tags}" for row, each in pictures.items()}
     having = {word: {row for row, text in texts.items() if word in text} for word in words}
@@ -208,6 +207,13 @@ def test_had_is_the_part_of_the_words_that_a_picture_has_wherever_and_however_of
         expected = sum(idf for word, idf in idfs.items() if row in having[word]) / sum(idfs.values())
         assert had == pytest.approx(expected, abs=0.05 if changed else 1e-6)
     assert len(found.had) > 20
+
+
+def test_of_a_long_query_the_words_that_are_scored_can_be_had() -> None:
+    words = [f"word{'abcdefghijklmnopqrstuvwxyz'[number]}" for number in range(MOST_SCORED + 10)]
+    index = index_of({1: Document("a/x.jpg", " ".join(words)), 2: Document("a/y.jpg", "other")})
+    assert index.search(" ".join(words), 5).had == {1: 1.0}
+    assert index.search(" ".join([*words, "nowhere"]), 5).had[1] < 1
 
 
 def test_words_that_only_begin_alike_are_not_had() -> None:

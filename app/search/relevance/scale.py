@@ -59,7 +59,8 @@ MIDDLE_OF_PICTURES: Final = 0.5
 nearer to a picture than what people ask for."""
 
 ASKED: Final = 500
-"""Pictures of the sample that each query is compared with: numpy lets other threads in between for longer arrays."""
+"""Pictures of the sample that each query is compared with. For more than 500 numbers numpy gives the GIL away, and
+waits for it afterwards."""
 
 LEAST_SAMPLE: Final = 16
 """Smaller libraries have no spread that anything could stand out from."""
@@ -232,7 +233,7 @@ def _crowd(near: Floats) -> Floats:
 def _known(similarities: Vectors) -> Floats:
     """(...) how near texts are to the nearest of `known_texts`, by their cosines (..., T + 1).
 
-    0: as near as to any, 1: as near as to themselves. A text among them does not count as its own neighbour.
+    0: as near as to the average one, 1: as near as to themselves. A text is no neighbour of its own.
     """
     others, means = similarities[..., :-1], similarities[..., -1]
     count = min(NEAREST_TEXTS + 1, others.shape[-1])
