@@ -47,6 +47,11 @@ async function expectRest(page: Page): Promise<void> {
 /** How large pictures are now, CSS pixels: the width of the link over one of them. */
 const cellWidth = async (page: Page) => (await page.locator("main a").first().boundingBox())?.width ?? 0;
 
+async function lightUp(page: Page, words: string): Promise<void> {
+  await page.getByRole("searchbox", { name: "Search on the map" }).fill(words);
+  await page.keyboard.press("Enter");
+}
+
 async function lasso(page: Page): Promise<void> {
   await page.getByRole("button", { name: /^Lasso/ }).click();
   const points = [
@@ -109,8 +114,7 @@ test("the keyboard alone moves the map and opens the picture in the middle", asy
 
 test("a search lights up its hits, and is in the address", async ({ page }) => {
   await openMap(page);
-  await page.getByRole("searchbox", { name: "Search on the map" }).fill("a red car");
-  await page.keyboard.press("Enter");
+  await lightUp(page, "a red car");
   await expect(page.getByText(/\d+ pictures? fits?\./)).toBeVisible();
   await expect(page).toHaveURL(/q=a(\+|%20)red(\+|%20)car/);
   await expectRest(page);
@@ -121,6 +125,45 @@ test("a search lights up its hits, and is in the address", async ({ page }) => {
   await expect(page.getByText(/\d+ pictures? fits?\./)).toBeVisible();
   await page.getByRole("button", { name: "Clear the search" }).click();
   await expect(page).not.toHaveURL(/q=/);
+});
+
+test("where it is not known what fits, a search lights up the nearest", async ({ page }) => {
+  const problem = { type: "about:blank", title: "Not Implemented", status: 501, detail: "This index is not exact." };
+  await page.route("**/search/matches", (route) =>
+    route.fulfill({ status: 501, contentType: "application/problem+json", body: JSON.stringify(problem) }),
+  );
+  await openMap(page);
+  await lightUp(page, "a red car");
+  await expect(page.getByText("The nearest are lit up.")).toBeVisible();
+  await expect(page.getByText(problem.detail)).toBeHidden();
+  await page.getByRole("button", { name: "Select them", exact: true }).click();
+  await expect(page.getByText("12 pictures selected")).toBeVisible();
+});
+
+test("where more may fit, the count says so", async ({ page }) => {
+  await page.route("**/search/matches", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...(await response.json()), is_whole: false } });
+  });
+  await openMap(page);
+  await lightUp(page, "a red car");
+  await expect(page.getByText(/^At least \d+ pictures? fits?\.$/)).toBeVisible();
+});
+
+test("Escape ends the lasso and keeps what is selected", async ({ page }) => {
+  await openMap(page);
+  await lightUp(page, "a red car");
+  await page.getByRole("button", { name: "Select them", exact: true }).click();
+  const selected = page.getByText(/^\d+ pictures? selected$/);
+  const before = await selected.textContent();
+  const hint = page.getByText("Draw a line around pictures to select them.");
+  await page.keyboard.press("l");
+  await expect(hint).toBeVisible();
+  await page.keyboard.press("Escape");
+  await expect(hint).toBeHidden();
+  await expect(selected).toHaveText(before ?? "");
+  await page.keyboard.press("Escape");
+  await expect(selected).toBeHidden();
 });
 
 test("a line around pictures selects them", async ({ page }) => {

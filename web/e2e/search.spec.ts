@@ -92,14 +92,16 @@ test("a folder in the words is a chip that can be removed", async ({ page }) => 
   await expect(parts).toContainText("animals");
 });
 
-test("folders count what fits, and all that fits can be selected, whatever is shown", async ({ page, request }) => {
+test("folders count all pictures that fit, and a button selects them", async ({ page, request }) => {
   await page.goto("./");
   await searchFor(page, "snow");
-  const body = { terms: [{ text: "snow" }], minus_words: true, auto_folder: true, leave_out_queried: true };
+  const body = { terms: [{ text: "snow" }], minus_words: true, auto_folder: true };
   const matches = await (await request.post("./api/v1/search/matches", { data: body })).json();
   expect(matches.image_ids.length).toBeGreaterThan(3);
   const folders = page.getByRole("list", { name: "Folders of the hits" });
-  for (const { path, count } of matches.folders) {
+  for (const { path } of matches.folders) {
+    const inside = matches.folders.filter((each: { path: string }) => `${each.path}/`.startsWith(`${path}/`));
+    const count = inside.reduce((sum: number, each: { count: number }) => sum + each.count, 0);
     await expect(folders.getByRole("button", { name: `${path} ${count}`, exact: true })).toBeVisible();
   }
   await page.getByRole("button", { name: "Select them" }).click();
@@ -113,10 +115,27 @@ test("folders count what fits, and all that fits can be selected, whatever is sh
   expect(await folders.getByRole("button").count(), "the others can still be chosen").toBe(matches.folders.length);
 });
 
+test("Escape closes a popup and keeps the selection", async ({ page }) => {
+  await page.goto("./?q=a+cat&term=text:grass");
+  await hits(page)
+    .first()
+    .click({ modifiers: ["ControlOrMeta"] });
+  await expect(page.getByText("1 picture selected")).toBeVisible();
+  for (const name of ["How much grass counts", "Settings"]) {
+    const button = page.getByRole("button", { name });
+    await button.click();
+    await expect(button).toHaveAttribute("aria-expanded", "true");
+    await button.press("Escape");
+    await expect(button).toHaveAttribute("aria-expanded", "false");
+    await expect(page.getByText("1 picture selected")).toBeVisible();
+  }
+});
+
 test("an honest answer where nothing fits", async ({ page }) => {
   await page.goto("./");
   await searchFor(page, "a tax form from the ministry of finance");
   await expect(page.getByText("Probably nothing here fits well.")).toBeVisible();
+  await expect(page.getByRole("button", { name: "Select them" })).toHaveCount(0);
   await expect(page.getByRole("link", { name: "Draw it instead" })).toHaveAttribute("href", /generate\?prompt=a%20tax/);
   await screen(page, "nothing-fits");
   await page.getByRole("button", { name: "Search names and captions too" }).click();

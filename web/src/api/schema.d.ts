@@ -3179,7 +3179,7 @@ export interface components {
         };
         /**
          * MatchingSearch
-         * @description As `POST /search`, without what only hits have.
+         * @description As `POST /search`, without `k`, `cursor`, `sort` and `explain`.
          * @example {
          *       "terms": [
          *         {
@@ -3259,7 +3259,7 @@ export interface components {
             minus_words?: boolean;
             /**
              * Fold Duplicates
-             * @description show one of each photo, identical and resized files alike; `stands_for` says how many
+             * @description name one file of each photo: identical and resized files show the same
              * @default false
              */
             fold_duplicates?: boolean;
@@ -4597,15 +4597,6 @@ export interface operations {
             };
             /** @description The body came too slowly */
             408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The state of the index that the pages show is gone: search again */
-            410: {
                 headers: {
                     [name: string]: unknown;
                 };

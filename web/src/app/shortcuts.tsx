@@ -11,12 +11,18 @@ export interface Shortcut {
   run: (event: KeyboardEvent) => void;
 }
 
-const registered = new Map<symbol, Shortcut[]>();
+interface Registered {
+  /** Those of the last render. */
+  list: () => Shortcut[];
+  first: boolean;
+}
+
+const registered = new Map<symbol, Registered>();
 const listeners = new Set<() => void>();
 let shown: Shortcut[] = [];
 
 function changed() {
-  shown = [...registered.values()].flat();
+  shown = [...registered.values()].flatMap(({ list }) => list());
   for (const each of listeners) each();
 }
 
@@ -41,33 +47,37 @@ export function matches(keys: string, event: KeyboardEvent): boolean {
   return control && !event.altKey && event.key.toLowerCase() === key.toLowerCase();
 }
 
+/** One listener for all shortcuts, on the window: an element that handles the key itself comes before it. */
+function press(event: KeyboardEvent) {
+  if (event.defaultPrevented || isTyping(event.target) || document.querySelector("dialog[open]")) return;
+  const found = [...registered.values()].flatMap(({ list, first }) => {
+    const match = list().find((each) => matches(each.keys, event));
+    return match ? [{ match, first }] : [];
+  });
+  const chosen = found.find(({ first }) => first) ?? found[0];
+  if (!chosen) return;
+  event.preventDefault();
+  chosen.match.run(event);
+}
+
 /**
  * While the component is there, its shortcuts work (never while a person types in a field). `first`: before those of other components with
  * the same keys.
  */
 export function useShortcuts(shortcuts: Shortcut[], { first = false } = {}): void {
-  const press = useEffectEvent((event: KeyboardEvent) => {
-    if (event.defaultPrevented || isTyping(event.target) || document.querySelector("dialog[open]")) return;
-    const match = shortcuts.find((each) => matches(each.keys, event));
-    if (!match) return;
-    event.preventDefault();
-    match.run(event);
-  });
   const description = shortcuts.map((each) => `${each.keys}\n${each.what}`).join("\n\n");
   const list = useEffectEvent(() => shortcuts);
   useEffect(() => {
     const name = Symbol(description);
-    registered.set(name, list());
+    registered.set(name, { list, first });
+    addEventListener("keydown", press); // Added twice, it is still called once.
     changed();
     return () => {
       registered.delete(name);
+      if (!registered.size) removeEventListener("keydown", press);
       changed();
     };
-  }, [description]);
-  useEffect(() => {
-    addEventListener("keydown", press, { capture: first });
-    return () => removeEventListener("keydown", press, { capture: first });
-  }, [first]);
+  }, [description, first]);
 }
 
 const overlay = { open: false };

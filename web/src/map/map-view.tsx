@@ -229,5 +229,7 @@ function useKeys(engine: MapEngine | null, lassoOn: boolean, turnLasso: (on: boo
     { keys: "-", what: t`Farther`, run: () => engine?.zoom(1 / ZOOM_STEP) },
     { keys: "0", what: t`The whole map`, run: () => engine?.showAll() },
     { keys: "l", what: t`Lasso on or off`, run: () => turnLasso(!lassoOn) },
+    // No selection bar is there meanwhile, so Escape keeps what is selected.
+    ...(lassoOn ? [{ keys: "Escape", what: t`End the lasso`, run: () => turnLasso(false) }] : []),
   ]);
 }

@@ -1,10 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { answer, api } from "../api/client";
+import { answer, api, type Schemas } from "../api/client";
+import { isServiceError } from "../api/problems";
 import { type MapData, readMap } from "./map-data";
 
 const ASK_AGAIN_MS = 6_000;
-/** Shown where nothing fits. */
+/** How many are lit up where nothing fits, or where it is not known what fits. */
 const NEAREST = 12;
 
 let last: MapData | null = null;
@@ -35,19 +36,32 @@ export const useMap = () =>
 
 export interface Hits {
   ids: string[];
-  /** Nothing fits well: these are only the nearest ones. */
-  poor: boolean;
+  /** all: all that fit; best: more may fit; none: nothing fits well, these are the nearest; unknown: the nearest, which may fit. */
+  fitting: "all" | "best" | "none" | "unknown";
+}
+
+type Terms = Schemas["SearchTerm"][];
+
+/** What fits; null where the service does not know it. */
+async function matches(terms: Terms, signal: AbortSignal): Promise<Schemas["MatchingPictures"] | null> {
+  try {
+    return await answer(api.POST("/api/v1/search/matches", { body: { terms }, signal }));
+  } catch (error) {
+    if (isServiceError(error, 501, 503)) return null;
+    throw error;
+  }
 }
 
 async function search(text: string, signal: AbortSignal): Promise<Hits> {
   const terms = [{ text, weight: 1 }];
-  const { image_ids: ids } = await answer(api.POST("/api/v1/search/matches", { body: { terms }, signal }));
-  if (ids.length) return { ids, poor: false };
+  const found = await matches(terms, signal);
+  if (found?.image_ids.length) return { ids: found.image_ids, fitting: found.is_whole ? "all" : "best" };
   const nearest = await answer(api.POST("/api/v1/search", { body: { terms, k: NEAREST }, signal }));
-  return { ids: nearest.results.map((each) => each.image_id), poor: true };
+  const fitting = found || nearest.good_match === false ? "none" : "unknown";
+  return { ids: nearest.results.map((each) => each.image_id), fitting };
 }
 
-/** What the words find, all of it as far as it fits. */
+/** All pictures that fit the words, or else the nearest ones. */
 export const useHits = (text: string) =>
   useQuery({ queryKey: ["search", "map", text], queryFn: ({ signal }) => search(text, signal), enabled: text !== "" });
 

@@ -58,8 +58,12 @@ export function SearchField({ text, onSearch, hits, error, onShow, onSelect }: P
         ) : text !== "" && hits ? (
           <>
             <p>
-              {hits.poor ? (
+              {hits.fitting === "none" ? (
                 <Trans>Nothing fits well. The nearest are lit up.</Trans>
+              ) : hits.fitting === "unknown" ? (
+                <Trans>The nearest are lit up.</Trans>
+              ) : hits.fitting === "best" ? (
+                <Plural value={count} one="At least # picture fits." other="At least # pictures fit." />
               ) : (
                 <Plural value={count} one="# picture fits." other="# pictures fit." />
               )}

@@ -1,4 +1,4 @@
-import { type RefObject, useEffect, useRef, useState } from "react";
+import { type RefObject, useRef, useState } from "react";
 import { type Camera, type Point, type Size, toScreen } from "./engine/camera";
 import type { MapEngine } from "./engine/engine";
 import { extended } from "./engine/lasso";
@@ -21,18 +21,6 @@ export function useLasso(): Lasso {
   const line = useRef<SVGPolygonElement | null>(null);
   const path = useRef<readonly Point[]>([]);
   const screenPath = useRef<readonly Point[]>([]);
-
-  useEffect(() => {
-    if (!isOn) return;
-    // Before the shortcuts: Escape puts the lasso away, and keeps what is selected.
-    const putAway = (event: KeyboardEvent) => {
-      if (event.key !== "Escape") return;
-      event.preventDefault();
-      turn(false);
-    };
-    addEventListener("keydown", putAway, { capture: true });
-    return () => removeEventListener("keydown", putAway, { capture: true });
-  }, [isOn]);
 
   return {
     isOn,

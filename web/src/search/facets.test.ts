@@ -18,6 +18,30 @@ it("counts what fits, not the hits that happen to be shown", () => {
   ]);
 });
 
+it("counts what is below a folder too, for a choice of it searches there", () => {
+  const nested = {
+    folders: [
+      { path: "animals/dogs", count: 4 },
+      { path: "animalsets", count: 3 },
+      { path: "animals", count: 2 },
+      { path: "animals/dogs/puppies", count: 1 },
+      { path: "", count: 1 },
+    ],
+  };
+  expect(facetsOf(nested, [], ["animals", "gone"])).toEqual([
+    { folder: "animals", count: 7 },
+    { folder: "animals/dogs", count: 5 },
+    { folder: "animalsets", count: 3 },
+    { folder: "animals/dogs/puppies", count: 1 },
+    { folder: "", count: 1 },
+    { folder: "gone", count: 0 },
+  ]);
+});
+
+it("counts a chosen folder whose pictures are all below it", () => {
+  expect(facetsOf({ folders: [{ path: "a/b", count: 2 }] }, [], ["a"])).toContainEqual({ folder: "a", count: 2 });
+});
+
 it("names the folders of the hits where it is not known what fits, or nothing does", () => {
   const named = [
     { folder: "c", count: null },

@@ -39,7 +39,10 @@ export async function bodyTerms(search: Pick<Search, "q" | "term">): Promise<Bod
 export const hasWords = (search: Pick<Search, "q" | "term">): boolean =>
   Boolean(search.q.trim()) || search.term.some((each) => each.kind === "text" && each.weight > 0);
 
-/** What is searched for, however it is answered. */
+/** Only a picture can find itself. */
+const hasPictures = ({ term }: Pick<Search, "term">): boolean => term.some((each) => each.kind !== "text");
+
+/** What is searched for; /search and /search/matches take it alike. */
 const askedFor = async (search: Search) => ({
   terms: await bodyTerms(search),
   folders: search.folder,
@@ -48,7 +51,7 @@ const askedFor = async (search: Search) => ({
   fold_duplicates: search.fold,
   combine: search.all ? ("all" as const) : ("sum" as const),
   minus_words: search.minus,
-  leave_out_queried: true,
+  ...(hasPictures(search) && { leave_out_queried: true }),
 });
 
 export const bodyOf = async (search: Search): Promise<Body> => ({
@@ -65,6 +68,6 @@ export async function searchPage(search: Search, cursor: string | null, signal: 
 
 /** All pictures that fit a search, and where they lie. Raises ServiceError (501, 503: it is not known what fits) and UploadGone. */
 export async function matchesOf(search: Search, signal: AbortSignal): Promise<Schemas["MatchingPictures"]> {
-  const body = { ...(await askedFor(search)), min_relevance: 0 };
+  const body = await askedFor(search);
   return answer(api.POST("/api/v1/search/matches", { body, signal }));
 }

@@ -166,18 +166,18 @@ function Understood({ result, search, change }: Props & { result: SearchResult }
   );
 }
 
-/** How many pictures fit, on no page yet or on one, and a way to take them all. */
-function Fitting({ search }: { search: Search }) {
+/** How many pictures fit, shown or not, and a button that selects them. */
+function Fitting({ search, poor }: { search: Search; poor: boolean }) {
   const { data, isPlaceholderData } = useMatches(search);
   const count = data?.image_ids.length;
-  // Its place stays where nothing fits, or nothing is known yet: else the hits would jump.
-  if (!data || !count || isPlaceholderData) return <span className={styles.fitting} />;
+  // Its place stays where nothing fits well, or nothing is known yet: else the hits would jump.
+  if (!data || !count || poor || isPlaceholderData) return <span className={styles.fitting} />;
   return (
     <span className={styles.fitting}>
       {data.is_whole ? (
         <Plural value={count} one="# picture fits." other="# pictures fit." />
       ) : (
-        <Plural value={count} one="# picture fits, or more." other="# pictures fit, or more." />
+        <Plural value={count} one="At least # picture fits." other="At least # pictures fit." />
       )}{" "}
       <button type="button" onClick={() => selection.set(data.image_ids)}>
         <Trans>Select them</Trans>
@@ -216,7 +216,7 @@ export function Results({ search, change }: Props) {
             {" · "}
             <Trans>{Math.round(first.took_ms)} ms</Trans>
           </p>
-          <Fitting search={search} />
+          <Fitting search={search} poor={first.good_match === false} />
         </Toolbar>
       ) : (
         <div className={styles.toolbarPending} />

@@ -19,7 +19,7 @@ function Facets({ search, change, hits }: Omit<Props, "children">) {
   const { t } = useLingui();
   // Those of other folders too, so that a choice can be changed.
   const everywhere = search.folder.length ? { ...search, folder: [], guess: false } : search;
-  const { data, isPending } = useMatches(everywhere);
+  const { data, isPending, isPlaceholderData } = useMatches(everywhere);
   const facets = facetsOf(data, hits, search.folder);
   if (!facets.some((each) => each.folder)) return null;
   const toggle = (folder: string) => {
@@ -27,7 +27,11 @@ function Facets({ search, change, hits }: Omit<Props, "children">) {
     void change({ folder: without.length < search.folder.length ? without : [...without, folder] });
   };
   return (
-    <ul className={styles.facets} aria-label={t`Folders of the hits`} data-pending={isPending || undefined}>
+    <ul
+      className={styles.facets}
+      aria-label={t`Folders of the hits`}
+      data-pending={isPending || isPlaceholderData || undefined}
+    >
       {facets.map(({ folder, count }) => (
         <li key={folder}>
           <button
