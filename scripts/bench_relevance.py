@@ -7,9 +7,10 @@
 
 A folder is indexed as `image2search index` does it, then queries that fit something and queries that fit nothing are
 judged, by the relevance and by the rival, a flat cut-off on the cosine. Every cut-off is chosen on other queries than
-those that are reported; of the words of things, the English ones chose the parameters of the relevance. With `--captions` (`image,caption` lines, images by file name) captions look for their own
-pictures, with and without the correction of hubs. With `--pictures` searches of made-up pictures are timed, with and
-without the relevance of what they find.
+those that are reported; of the words of things, the English ones chose the parameters of the relevance. With
+`--captions` (`image,caption` lines, images by file name) captions look for their own pictures, with and without the
+correction of hubs. With `--pictures` searches of made-up pictures are timed, with and without the relevance of what
+they find.
 """
 
 import csv

@@ -88,15 +88,7 @@ for (const width of [1280, 390]) {
       await new Promise((resolve) => setTimeout(resolve, 60 + 90 * (answers % 4)));
       await route.continue();
     });
-    for (const address of [
-      "./",
-      "./?q=snow",
-      "./?q=snow&folder=animals",
-      "./library",
-      "./library/index",
-      "./library/duplicates",
-      "./generate",
-    ]) {
+    for (const address of ["./", "./?q=snow", "./?q=snow&folder=animals", "./library", "./library/index"]) {
       await page.goto(address);
       await page.waitForLoadState("networkidle");
       const shifts = await page.evaluate(() => window.shifts);

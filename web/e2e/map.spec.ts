@@ -140,7 +140,7 @@ test("where it is not known what fits, a search lights up the nearest", async ({
   await expect(page.getByText("12 pictures selected")).toBeVisible();
 });
 
-test("where more may fit, the count says so", async ({ page }) => {
+test("where more may fit, the count says so; Escape ends the lasso and keeps what is selected", async ({ page }) => {
   await page.route("**/search/matches", async (route) => {
     const response = await route.fetch();
     await route.fulfill({ response, json: { ...(await response.json()), is_whole: false } });
@@ -148,11 +148,6 @@ test("where more may fit, the count says so", async ({ page }) => {
   await openMap(page);
   await lightUp(page, "a red car");
   await expect(page.getByText(/^At least \d+ pictures? fits?\.$/)).toBeVisible();
-});
-
-test("Escape ends the lasso and keeps what is selected", async ({ page }) => {
-  await openMap(page);
-  await lightUp(page, "a red car");
   await page.getByRole("button", { name: "Select them", exact: true }).click();
   const selected = page.getByText(/^\d+ pictures? selected$/);
   const before = await selected.textContent();

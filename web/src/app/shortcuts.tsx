@@ -1,5 +1,5 @@
 import { Trans, useLingui } from "@lingui/react/macro";
-import { useEffect, useEffectEvent, useSyncExternalStore } from "react";
+import { useEffectEvent, useLayoutEffect, useSyncExternalStore } from "react";
 import { Button } from "../parts/button";
 import { Dialog, DialogActions } from "../parts/dialog";
 import styles from "./shortcuts.module.css";
@@ -67,7 +67,8 @@ function press(event: KeyboardEvent) {
 export function useShortcuts(shortcuts: Shortcut[], { first = false } = {}): void {
   const description = shortcuts.map((each) => `${each.keys}\n${each.what}`).join("\n\n");
   const list = useEffectEvent(() => shortcuts);
-  useEffect(() => {
+  // With the page that is shown, not a moment later: a key that comes meanwhile would do what it did before.
+  useLayoutEffect(() => {
     const name = Symbol(description);
     registered.set(name, { list, first });
     addEventListener("keydown", press); // Added twice, it is still called once.
