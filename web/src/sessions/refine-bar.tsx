@@ -18,11 +18,24 @@ import {
   undo,
 } from "./refining";
 
+/** How many pictures were marked as wanted, and as not. */
+function Marked({ pick, reject }: { pick: readonly string[]; reject: readonly string[] }) {
+  return (
+    <>
+      {pick.length > 0 && <Plural value={pick.length} one="more like # picture" other="more like # pictures" />}
+      {pick.length > 0 && reject.length > 0 && ", "}
+      {reject.length > 0 && <Plural value={reject.length} one="less like # picture" other="less like # pictures" />}
+    </>
+  );
+}
+
 function Turn({ turn }: { turn: SessionTurn }) {
-  const counts = [turn.picked.length && `+${turn.picked.length}`, turn.rejected.length && `−${turn.rejected.length}`];
   return (
     <li>
-      {turn.said || null} <span className={styles.counts}>{counts.filter(Boolean).join(" ")}</span>
+      {turn.said || null}{" "}
+      <span className={styles.counts}>
+        <Marked pick={turn.picked} reject={turn.rejected} />
+      </span>
       {turn.rewritten && (
         <span className={styles.rewritten}>
           <Trans>read as “{turn.rewritten}”</Trans>
@@ -111,11 +124,7 @@ export function RefineBar({ search, change }: { search: Search; change: ChangeSe
         />
         {pick.length + reject.length > 0 && (
           <span className={styles.marked}>
-            {pick.length > 0 && <Plural value={pick.length} one="more like # picture" other="more like # pictures" />}
-            {pick.length > 0 && reject.length > 0 && ", "}
-            {reject.length > 0 && (
-              <Plural value={reject.length} one="less like # picture" other="less like # pictures" />
-            )}
+            <Marked pick={pick} reject={reject} />
           </span>
         )}
         <Button type="submit" disabled={busy || !(feedback.trim() || pick.length || reject.length)}>
